@@ -1,0 +1,1 @@
+"""The built-in engine: a small server and worker."""

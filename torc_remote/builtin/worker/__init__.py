@@ -1,0 +1,1 @@
+"""The built-in worker: standard library only, Python 3.8 syntax."""

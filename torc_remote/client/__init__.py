@@ -1,0 +1,1 @@
+"""Access to a torc server: settings, session, models."""

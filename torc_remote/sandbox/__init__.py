@@ -1,0 +1,1 @@
+"""Private SSH hosts on loopback addresses."""
