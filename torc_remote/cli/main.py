@@ -1,0 +1,85 @@
+"""The entry points `torc` and `torc-remote`."""
+
+import os
+import sys
+
+import click
+
+from torc_remote import __version__
+from torc_remote.cli.app import App
+from torc_remote.cli.options import LazyGroup
+from torc_remote.errors import TorcError
+
+HANDOVER_GUARD = "_TORC_REMOTE_HANDOVER"
+
+# name: (module of torc_remote.cli, short help); in the order of `torc --help`
+COMMANDS = {
+    "create": ("create", "Create a workflow from a spec file."),
+    "run": ("run", "Run a workflow's jobs on this machine."),
+    "status": ("status", "Show how far a workflow is."),
+    "cancel": ("cancel", "Cancel a workflow."),
+    "delete": ("delete", "Delete workflows from the server."),
+    "remote": ("remote", "Run a workflow on machines reached with ssh."),
+    "workflows": ("workflows", "Create, list, initialize and reset workflows."),
+    "jobs": ("jobs", "List jobs."),
+    "results": ("results", "List the results of jobs."),
+    "compute-nodes": ("compute_nodes", "List the workers that registered."),
+    "server": ("server", "Run the built-in server."),
+    "sandbox": ("sandbox", "Start private ssh hosts on this machine, to try things."),
+    "ping": ("ping", "Ask whether the server answers."),
+}
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    click.echo(f"{ctx.find_root().info_name} {__version__}")
+    if HANDOVER_GUARD in os.environ:
+        click.echo("torc-remote")  # tells ours from a native torc (torc_remote.cli.handover)
+    ctx.exit()
+
+
+@click.group(cls=LazyGroup, table=COMMANDS)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version.",
+)
+def torc() -> None:
+    """Run Torc workflows, here or on machines that you reach with ssh.
+
+    \b
+    Example:
+      torc server run &                  # a small server, on this machine
+      torc create workflow.yaml          # prints the workflow's ID, say 1
+      torc remote run 1 -w workers.txt   # jobs run on the machines of that file
+      torc status 1
+    """
+
+
+def main() -> None:
+    """The console script `torc`."""
+    sys.exit(_run(torc, "torc", sys.argv[1:]))
+
+
+def remote_main() -> None:
+    """The console script `torc-remote`: the group `remote` alone."""
+    from torc_remote.cli.remote import remote
+
+    sys.exit(_run(remote, "torc-remote", sys.argv[1:]))
+
+
+def _run(command: click.Command, name: str, argv: list[str]) -> int:
+    try:
+        return command.main(argv, prog_name=name, obj=App(argv), standalone_mode=False) or 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except TorcError as error:
+        click.echo(f"Error: {error}", err=True)
+        return error.exit_code
+    except click.Abort:
+        return 130

@@ -1,0 +1,153 @@
+"""The classes of our commands and groups: they take torc's global options at every level, and load modules lazily."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from torc_remote.cli.app import App
+
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Keep a global option in the App; one given further right wins."""
+    if value is None or not param.name:
+        return
+    app = ctx.ensure_object(App)
+    if param.name in ("skip_version_check", "prompt_password"):
+        setattr(app, param.name, True)
+    else:
+        app.overrides[param.name] = value
+
+
+def _option(*names: str, **attributes: Any) -> click.Option:
+    return click.Option(names, expose_value=False, callback=_remember, default=None, **attributes)
+
+
+GLOBAL_OPTIONS = (
+    _option("api_url", "--url", metavar="URL", help="Server, with its base path. [env: TORC_API_URL]"),
+    _option(
+        "format",
+        "-f",
+        "--format",
+        type=click.Choice(["table", "json", "csv"]),
+        help="Output format, csv only for lists. [default: table]",
+    ),
+    _option("password", "--password", metavar="TEXT", help="Password for the server. [env: TORC_PASSWORD]"),
+    _option(
+        "prompt_password", "--prompt-password", is_flag=True, help="Ask for the password on the terminal."
+    ),
+    _option(
+        "cookie_header",
+        "--cookie-header",
+        metavar="TEXT",
+        help="Sent as Cookie header. [env: TORC_COOKIE_HEADER]",
+    ),
+    _option(
+        "tls_ca_cert",
+        "--tls-ca-cert",
+        metavar="FILE",
+        help="PEM file of the server's CA. [env: TORC_TLS_CA_CERT]",
+    ),
+    _option(
+        "tls_insecure",
+        "--tls-insecure",
+        is_flag=True,
+        help="Don't verify the server's certificate. [env: TORC_TLS_INSECURE]",
+    ),
+    _option(
+        "log_level",
+        "--log-level",
+        type=click.Choice(["error", "warn", "info", "debug", "trace"]),
+        help="What is logged on stderr. [env: RUST_LOG; default: info]",
+    ),
+    _option(
+        "skip_version_check",
+        "--skip-version-check",
+        is_flag=True,
+        help="Go on with a server of another version.",
+    ),
+)
+
+
+class TorcCommand(click.Command):
+    """A command that also takes the global options; its own options win where a name is the same."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["context_settings"] = CONTEXT_SETTINGS | kwargs.get("context_settings", {})
+        super().__init__(*args, **kwargs)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        own = super().get_params(ctx)
+        return own + [option for option in GLOBAL_OPTIONS if not _names(own) & set(option.opts)]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The command's own options; the global ones in full on the root only, elsewhere by name."""
+        records = [record for param in self.params if (record := param.get_help_record(ctx))]
+        if help_option := self.get_help_option(ctx):
+            records.extend(filter(None, [help_option.get_help_record(ctx)]))
+        with formatter.section("Options"):
+            formatter.write_dl(records)
+        shared = [param for param in self.get_params(ctx) if param in GLOBAL_OPTIONS]
+        if ctx.parent is None:
+            with formatter.section("Global options, before or after any command"):
+                formatter.write_dl(list(filter(None, (option.get_help_record(ctx) for option in shared))))
+        else:
+            with formatter.section(f"Global options (explained by '{ctx.find_root().info_name} --help')"):
+                formatter.write_text(" ".join(option.opts[-1] for option in shared))
+
+
+class TorcGroup(TorcCommand, click.Group):
+    """A group of TorcCommands. An unknown subcommand is left to a native torc, if there is one."""
+
+    command_class = TorcCommand
+    group_class = type
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        TorcCommand.format_options(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if (
+            not ctx.resilient_parsing
+            and self.get_command(ctx, args[0]) is None
+            and not args[0].startswith("-")
+        ):
+            from torc_remote.cli.handover import hand_over
+
+            hand_over(ctx, args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(TorcGroup):
+    """A group whose commands live in modules of torc_remote.cli that are imported when they are used.
+
+    ``table`` maps a command's name to ``(module, short help)``; the module has the command under the same name, with
+    ``_`` for ``-``.
+    """
+
+    def __init__(self, *args: Any, table: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.table:
+            return None
+        module = importlib.import_module(f"torc_remote.cli.{self.table[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short_help) for name, (_, short_help) in self.table.items()])
+
+
+def _names(params: list[click.Parameter]) -> set[str]:
+    return {name for param in params for name in (*param.opts, *param.secondary_opts)}

@@ -1,0 +1,195 @@
+"""Where the client's settings come from (torc wire 1.1).
+
+Precedence, highest first: command-line flag, ``TORC_API_URL`` and its siblings, ``TORC_CLIENT__API_URL`` (nested
+names, two underscores), ``./torc.toml``, ``~/.config/torc/config.toml``, ``/etc/torc/config.toml``, built-in default.
+"""
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from torc_remote.errors import UsageError
+
+DEFAULT_API_URL = "http://localhost:8080/torc-service/v1"
+SYSTEM_CONFIG = Path("/etc/torc/config.toml")
+
+
+@dataclass(frozen=True)
+class RunDefaults:
+    """What ``[client.run]`` of torc.toml says about workers; None means that the worker finds out for itself."""
+
+    poll_interval: float = 5.0
+    output_dir: str = "torc_output"
+    max_parallel_jobs: int | None = None
+    num_cpus: int | None = None
+    memory_gb: float | None = None
+    num_gpus: int | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to talk to the server, and as whom. ``api_url`` never carries a user name or password, nor a last slash."""
+
+    api_url: str = DEFAULT_API_URL
+    username: str = "unknown"
+    password: str | None = field(default=None, repr=False)
+    cookie_header: str | None = field(default=None, repr=False)
+    tls_ca_cert: str | None = None
+    tls_insecure: bool = False
+    format: str = "table"
+    log_level: str = "info"
+    run: RunDefaults = RunDefaults()
+
+
+@dataclass(frozen=True)
+class _Key:
+    """One setting: its name in torc.toml, the plain environment variable (if any) and how text becomes its value."""
+
+    toml: str
+    env: str | None = None
+    parse: Callable[[str], object] = str
+
+    @property
+    def nested_env(self) -> str:
+        return "TORC_" + self.toml.upper().replace(".", "__")
+
+
+def _flag(text: str) -> bool:
+    words = {
+        "true": True,
+        "1": True,
+        "yes": True,
+        "on": True,
+        "false": False,
+        "0": False,
+        "no": False,
+        "off": False,
+    }
+    if text.strip().lower() not in words:
+        raise ValueError("not true or false")
+    return words[text.strip().lower()]
+
+
+def _format(text: str) -> str:
+    if text not in ("table", "json", "csv"):
+        raise ValueError("not table, json or csv")
+    return text
+
+
+def _log_level(text: str) -> str:
+    """RUST_LOG may hold filters for single Rust modules (``torc=debug``); only a plain level means something here."""
+    level = text.strip().lower()
+    return level if level in ("error", "warn", "info", "debug", "trace") else "info"
+
+
+_KEYS = {
+    "api_url": _Key("client.api_url", "TORC_API_URL"),
+    "password": _Key("client.password", "TORC_PASSWORD"),
+    "cookie_header": _Key("client.cookie_header", "TORC_COOKIE_HEADER"),
+    "tls_ca_cert": _Key("client.tls.ca_cert", "TORC_TLS_CA_CERT"),
+    "tls_insecure": _Key("client.tls.insecure", "TORC_TLS_INSECURE", _flag),
+    "format": _Key("client.format", None, _format),
+    "log_level": _Key("client.log_level", "RUST_LOG", _log_level),
+}
+_RUN_KEYS = {
+    "poll_interval": _Key("client.run.poll_interval", None, float),
+    "output_dir": _Key("client.run.output_dir"),
+    "max_parallel_jobs": _Key("client.run.max_parallel_jobs", None, int),
+    "num_cpus": _Key("client.run.num_cpus", None, int),
+    "memory_gb": _Key("client.run.memory_gb", None, float),
+    "num_gpus": _Key("client.run.num_gpus", None, int),
+}
+
+
+def load_settings(
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: str | Path | None = None,
+) -> Settings:
+    """The settings that hold now.
+
+    ``overrides`` (names of Settings' fields) are the command line's and win; None in it means "not given".
+    Raises UsageError that names the source for a file that is no TOML or a value of the wrong type.
+    """
+    environ = os.environ if environ is None else environ
+    files = [(path, _read_toml(path)) for path in _config_files(environ, Path(cwd or "."))]
+    values = {
+        name: value for name, key in _KEYS.items() if (value := _lookup(key, environ, files)) is not None
+    }
+    run = {
+        name: value for name, key in _RUN_KEYS.items() if (value := _lookup(key, environ, files)) is not None
+    }
+    values["username"] = _user_name(environ)
+    values |= {name: value for name, value in (overrides or {}).items() if value is not None}
+    return Settings(**_split_url(values), run=RunDefaults(**run))
+
+
+def _config_files(environ: Mapping[str, str], cwd: Path) -> list[Path]:
+    home = environ.get("HOME")
+    user = [Path(home) / ".config/torc/config.toml"] if home else []
+    return [cwd / "torc.toml", *user, SYSTEM_CONFIG]
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except tomllib.TOMLDecodeError as error:  # its text ends in "(at line 3, column 7)"
+        raise UsageError(f"{path} is not valid TOML: {error}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"Cannot read the configuration file {path}: {error}.") from error
+
+
+def _lookup(key: _Key, environ: Mapping[str, str], files: list[tuple[Path, dict[str, Any]]]) -> Any:
+    """The value of the highest source that has one; an empty environment variable counts as not set."""
+    for name in (key.env, key.nested_env):
+        if name and (text := environ.get(name)):
+            return _parsed(key, text, name)
+    for path, data in files:
+        value: Any = data
+        for part in key.toml.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None:
+            return _parsed(key, _toml_text(value), f"{key.toml} in {path}")
+    return None
+
+
+def _toml_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _parsed(key: _Key, text: str, source: str) -> object:
+    try:
+        return key.parse(text)
+    except ValueError as error:
+        raise UsageError(f"{source} has the value '{text}', which can't be used: {error}.") from error
+
+
+def _user_name(environ: Mapping[str, str]) -> str:
+    names = (environ.get(name) for name in ("TORC_USERNAME", "USER", "USERNAME"))
+    return next((name for name in names if name), "unknown")
+
+
+def _split_url(values: dict[str, Any]) -> dict[str, Any]:
+    """Take a user name and password out of the URL, so that no message, log or worker sees them in it."""
+    url = str(values.get("api_url", DEFAULT_API_URL)).strip()
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  (the property checks the port)
+    except ValueError as error:
+        raise UsageError(f"The server's URL can't be used: {error}.") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        raise UsageError(f"The server's URL must begin with http:// or https:// and name a host: '{shown}'.")
+    host = parts.netloc.rpartition("@")[2]
+    values = values | {"api_url": parts._replace(netloc=host).geturl().rstrip("/")}
+    if parts.username:
+        values["username"] = unquote(parts.username)
+    if parts.password and not values.get("password"):
+        values["password"] = unquote(parts.password)
+    return values
