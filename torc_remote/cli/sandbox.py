@@ -44,7 +44,8 @@ def sandbox() -> None:
 def start(app: App, hosts: int, directory: Path | None) -> None:
     """Start the hosts sandbox1, sandbox2, ...
 
-    Prints how to use them, as shell commands. --dir names a new or an empty directory; `stop` removes it with all that the hosts have in it.
+    Prints how to use them, as shell commands. --dir names a new or an empty directory; `stop` removes it
+    with all that the hosts have in it.
 
     \b
     Example:

@@ -27,10 +27,10 @@ _TITLE = re.compile(r"sshd: \S+ -f (/\S+)/sshd_config .*\[listener\]")
 
 @dataclass(frozen=True)
 class Sandbox:
-    """Private ssh hosts on loopback addresses of this machine, each with a home of its own and an sshd of its own.
+    """Private ssh hosts on loopback addresses of this machine, each with its own home and its own sshd.
 
-    A process belongs to the sandbox when it carries its mark in the environment, descends from one that does, or
-    holds the server's side of a connection to one of its hosts.
+    A process belongs to the sandbox when it has the sandbox's mark in its environment, descends from one that
+    has, or holds the server's side of a connection to one of the hosts.
     """
 
     layout: Layout
@@ -67,19 +67,19 @@ class Sandbox:
         return processes.socket_holders(inodes) if inodes else set()
 
     def kill_sshd(self, *names: str) -> None:
-        """Kill the sshds of these hosts (of all, without names) with their connections; workers there live on."""
+        """Kill the sshds of these hosts (of all, without names) with their connections; workers live on."""
         _end(lambda: self.sshd_pids(*names), term_seconds=0)
 
     def restart_sshd(self, *names: str) -> None:
-        """Kill the sshds of these hosts (of all, without names) and start them again; returns when they listen."""
+        """Kill the sshds of these hosts (of all, without names), start them, return when they listen."""
         self.kill_sshd(*names)
         self._spawn(self._named(names))
 
     def stop(self) -> None:
         """End the sshds, every session and every process started from the hosts; remove the directory.
 
-        The processes get SIGTERM and, after five seconds, SIGKILL. Raises TorcError when called on one of the hosts
-        or when something survives.
+        The processes get SIGTERM and, after five seconds, SIGKILL. Raises TorcError when called on one of the
+        hosts or when something survives.
         """
         if os.environ.get(_MARK) == self.layout.id:
             raise TorcError("This is one of the sandbox's own hosts; stop the sandbox from outside.")
@@ -135,8 +135,8 @@ class Sandbox:
 def start(hosts: int, directory: Path | None = None, *, sshd_config: str = "") -> Sandbox:
     """Start a sandbox and return it once a login has succeeded.
 
-    ``directory`` is new or empty (default: a fixed place of the user, so only one runs there); ``sshd_config``
-    has lines for sshd that win over ours. Raises TorcError, UsageError; whatever fails, nothing is left behind.
+    ``directory`` is new or empty (default: a fixed place of the user, so only one runs there); the lines of
+    ``sshd_config`` win over ours. Raises TorcError, UsageError; whatever fails, nothing is left behind.
     """
     if not 1 <= hosts <= files.MAX_HOSTS:
         raise UsageError(f"a sandbox has 1 to {files.MAX_HOSTS} hosts, not {hosts}")
@@ -172,10 +172,9 @@ def running() -> list[Sandbox]:
 
 
 def _new_layout(directory: Path, hosts: int) -> Layout:
-    taken = {
-        entry.local[0].split(".")[1] for entry in processes.tcp_sockets() if entry.local[0].startswith("127.")
-    }
-    network = secrets.choice([number for number in range(1, 255) if str(number) not in taken])
+    heard = {entry.local[0] for entry in processes.tcp_sockets()}
+    taken = {int(address.split(".")[1]) for address in heard if address.startswith("127.")}
+    network = secrets.choice(sorted(set(range(1, 255)) - taken))
     return Layout(
         directory=directory,
         id=secrets.token_hex(8),

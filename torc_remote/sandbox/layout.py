@@ -47,8 +47,8 @@ Subsystem sftp $sftp_server
 ForceCommand exec /bin/sh $directory/session
 """)
 
-# The login shell has run this in the account's real home, with the host's HOME in its environment. SHLVL keeps a
-# bash from reading the start-up files twice.
+# The login shell runs this in the account's real home, with the host's HOME in its environment. SHLVL keeps a
+# bash from reading its start-up files twice.
 _SESSION = """\
 cd || exit 1
 command=$SSH_ORIGINAL_COMMAND
@@ -168,7 +168,7 @@ def write_marker(layout: Layout) -> None:
 
 
 def read_marker(directory: Path) -> Layout | None:
-    """The sandbox that lives in a directory, None when there is none. Raises TorcError for a broken marker."""
+    """The sandbox that lives in a directory, None without one. Raises TorcError for a broken marker."""
     marker = directory / MARKER
     try:
         fields = json.loads(marker.read_text())

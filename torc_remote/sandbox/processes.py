@@ -1,4 +1,7 @@
-"""What /proc tells of TCP sockets and processes. Processes that end meanwhile or that we may not read are left out."""
+"""What /proc tells of TCP sockets and processes.
+
+Processes that end meanwhile or that we may not look into are left out.
+"""
 
 import os
 import re
@@ -15,7 +18,7 @@ _ENDED = b"ZX"
 
 
 class TcpSocket(NamedTuple):
-    """One IPv4 socket: local and remote (address, port), its state, and the inode that its holders have open."""
+    """One IPv4 socket: both ends as (address, port), its state, and the inode that its holders have open."""
 
     local: tuple[str, int]
     remote: tuple[str, int]
@@ -84,7 +87,7 @@ def signal_all(pids: Iterable[int], number: int) -> None:
 
 
 def _pids() -> Iterator[int]:
-    return (int(name) for name in os.listdir(_PROC) if name.isdecimal())
+    return (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdecimal())
 
 
 def _read(pid: int, name: str) -> bytes:

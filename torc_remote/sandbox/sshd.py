@@ -17,7 +17,7 @@ _WITHOUT_PENALTIES = "PerSourcePenalties no"
 
 
 def program() -> str:
-    """The absolute path of sshd, which sshd needs to start itself again. Raises TorcError when not installed."""
+    """The absolute path of sshd (it insists on one). Raises TorcError when it is not installed."""
     found = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}")
     if not found:
         raise TorcError("The sandbox needs sshd, which is not installed: apt install openssh-server")
