@@ -1,4 +1,4 @@
-"""What one invocation of the CLI knows: the global options given, the settings that follow, and the client."""
+"""What one invocation of the CLI knows: the global options given, the settings, the client."""
 
 import logging
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ _LOG_LEVELS = {"error": "ERROR", "warn": "WARNING", "info": "INFO", "debug": "DE
 class App:
     """The object that click passes to the commands; settings and client are made when first asked for.
 
-    ``argv`` holds the words after ``torc``, for the hand-over of commands that we don't know; ``overrides`` holds the
-    global options of the command line (filled by torc_remote.cli.options).
+    ``argv`` holds the words after ``torc``, for the hand-over of commands that we don't know; ``overrides``
+    holds the global options of the command line (filled by torc_remote.cli.options).
     """
 
     def __init__(self, argv: Sequence[str] = ()) -> None:
@@ -29,7 +29,7 @@ class App:
 
     @cached_property
     def settings(self) -> "Settings":
-        """Command line, environment and files together; asks for the password where --prompt-password wants it."""
+        """Command line, environment and files together; --prompt-password asks when this is first read."""
         from torc_remote.client.config import load_settings
 
         if self.prompt_password:

@@ -1,13 +1,81 @@
-"""Commands that we don't have are handed to a native torc elsewhere on PATH."""
+"""Commands that we don't have go to a native torc elsewhere on PATH: installing ours takes nothing away."""
 
 import difflib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
+from torc_remote.cli.app import App
+
+# In its presence `torc --version` of ours prints MARKER as well, and nothing is handed over: no loop.
+GUARD = "_TORC_REMOTE_HANDOVER"
+MARKER = "torc-remote"
+
+# Spellings that torc 1.0 rejects (torc wire 1.4), so that handing them over would not help.
+RENAMED = {
+    "submit-slurm": "torc slurm generate FILE | torc submit -",
+    "workflows create-slurm": "torc slurm generate FILE | torc submit -",
+    "workflows submit": "torc submit",
+    "workflows run": "torc run",
+    "workflows initialize": "torc workflows init",
+    "workflows reinitialize": "torc workflows reinit",
+    "run-jobs": "torc run",
+    "reports": "torc status",
+}
+
 
 def hand_over(ctx: click.Context, name: str, known: list[str]) -> NoReturn:
-    """Replace this process by a native torc with the same words, or raise the error that says what is unknown."""
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    raise click.UsageError(f"No such command '{ctx.command_path} {name}'.{hint}", ctx)
+    """Replace this process by a native torc with the same words.
+
+    Raises UsageError when the command is spelled otherwise in torc 1.0 or when there is no native torc.
+    """
+    path = " ".join([*ctx.command_path.split()[1:], name])
+    if path in RENAMED:
+        raise click.UsageError(f"torc 1.0 has no 'torc {path}'. Use: {RENAMED[path]}", ctx)
+    native = None if GUARD in os.environ else find_native()
+    if native is None:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise click.UsageError(
+            f"No such command '{ctx.command_path} {name}'.{hint} "
+            "A native torc would be asked, but there is none on PATH.",
+            ctx,
+        )
+    sys.stdout.flush()
+    os.execve(native, [native, *ctx.ensure_object(App).argv], os.environ | {GUARD: "1"})  # noqa: S606  (checked)
+
+
+def find_native() -> str | None:
+    """The first torc on PATH that is not ours: it prints ``torc X.Y.Z`` without our marker."""
+    return next((str(candidate) for candidate in _candidates() if _is_native(candidate)), None)
+
+
+def _candidates() -> Iterator[Path]:
+    ours = Path(sys.argv[0]).resolve()
+    for directory in os.get_exec_path():
+        candidate = Path(directory) / "torc"
+        if candidate.is_absolute() and os.access(candidate, os.X_OK) and candidate.resolve() != ours:
+            yield candidate
+
+
+def _is_native(candidate: Path) -> bool:
+    try:
+        answer = subprocess.run(
+            [candidate, "--version"],
+            env=os.environ | {GUARD: "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return False
+    lines = answer.stdout.split("\n")
+    return bool(re.match(r"torc \d+\.\d+\.\d+", lines[0])) and MARKER not in lines

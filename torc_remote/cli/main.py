@@ -7,10 +7,8 @@ import click
 
 from torc_remote import __version__
 from torc_remote.cli.app import App
+from torc_remote.cli.failures import report
 from torc_remote.cli.options import LazyGroup
-from torc_remote.errors import TorcError
-
-HANDOVER_GUARD = "_TORC_REMOTE_HANDOVER"
 
 # name: (module of torc_remote.cli, short help); in the order of `torc --help`
 COMMANDS = {
@@ -31,11 +29,13 @@ COMMANDS = {
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    from torc_remote.cli.handover import GUARD, MARKER
+
     if not value or ctx.resilient_parsing:
         return
     click.echo(f"{ctx.find_root().info_name} {__version__}")
-    if HANDOVER_GUARD in os.environ:
-        click.echo("torc-remote")  # tells ours from a native torc (torc_remote.cli.handover)
+    if GUARD in os.environ:
+        click.echo(MARKER)
     ctx.exit()
 
 
@@ -74,12 +74,11 @@ def remote_main() -> None:
 
 def _run(command: click.Command, name: str, argv: list[str]) -> int:
     try:
-        return command.main(argv, prog_name=name, obj=App(argv), standalone_mode=False) or 0
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except TorcError as error:
-        click.echo(f"Error: {error}", err=True)
-        return error.exit_code
-    except click.Abort:
-        return 130
+        code = command.main(argv, prog_name=name, obj=App(argv), standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has left, as in `torc jobs list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        return report(error)
+    return code if isinstance(code, int) else 0

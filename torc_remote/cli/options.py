@@ -1,14 +1,16 @@
-"""The classes of our commands and groups: they take torc's global options at every level, and load modules lazily."""
+"""The classes of our commands and groups: global options at every level, modules loaded when used."""
 
 import importlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import click
 
 from torc_remote.cli.app import App
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -72,6 +74,13 @@ GLOBAL_OPTIONS = (
 )
 
 
+def list_options(function: _Function) -> _Function:
+    """The options that every list command has: ``limit`` (None: all) and ``offset``."""
+    limit = click.option("-l", "--limit", type=click.IntRange(min=1), help="Show at most this many.")
+    offset = click.option("--offset", type=click.IntRange(min=0), default=0, help="Skip this many.")
+    return limit(offset(function))
+
+
 class TorcCommand(click.Command):
     """A command that also takes the global options; its own options win where a name is the same."""
 
@@ -126,8 +135,8 @@ class TorcGroup(TorcCommand, click.Group):
 class LazyGroup(TorcGroup):
     """A group whose commands live in modules of torc_remote.cli that are imported when they are used.
 
-    ``table`` maps a command's name to ``(module, short help)``; the module has the command under the same name, with
-    ``_`` for ``-``.
+    ``table`` maps a command's name to ``(module, short help)``; the module has the command under the same
+    name, with ``_`` for ``-``.
     """
 
     def __init__(self, *args: Any, table: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:

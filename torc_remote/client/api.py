@@ -1,4 +1,4 @@
-"""TorcClient: torc's REST API, one method an endpoint. What goes in and out is what is on the wire (torc wire 3, 4)."""
+"""TorcClient: torc's REST API, one method an endpoint, what is on the wire in and out (torc wire 3, 4)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ PAGE = 100_000  # the server's own upper limit
 class TorcClient:
     """A session with the server of ``settings``.
 
-    Every method raises ApiError where the server says no, and ServerError where there is no torc server to be had.
+    Every method raises ApiError where the server says no, and ServerError where none is to be had.
     ``timeout`` is (to connect, between two pieces of the answer), in seconds.
     """
 
@@ -39,7 +39,7 @@ class TorcClient:
         return self._version
 
     def check_version(self) -> str | None:
-        """Compare API versions (torc wire 5): None, or a warning to show. Raises TorcError when they can't work.
+        """Compare API versions (torc wire 5): None, or a warning. Raises TorcError when they can't work.
 
         A server that doesn't tell its version is let pass, as torc does.
         """
@@ -94,7 +94,7 @@ class TorcClient:
         return self._post(f"/workflows/{workflow_id}/reset_status", {"force": True} if force else None)
 
     def reset_job_status(self, workflow_id: int, failed_only: bool = False) -> Json:
-        """``{"updated_count": n, ...}``. The server does it whatever runs: look first (lifecycle.reset_workflow)."""
+        """``{"updated_count": n, ...}``; done whatever runs, so look first (lifecycle.reset_workflow)."""
         return self._post(f"/workflows/{workflow_id}/reset_job_status", {"failed_only": failed_only})
 
     def initialize_jobs(self, workflow_id: int, only_uninitialized: bool = False) -> Json:
@@ -193,7 +193,7 @@ class TorcClient:
         return answer
 
     def _list(self, path: str, params: Params) -> list[Json]:
-        """All items over all pages; a ``limit`` in ``params`` asks for that many at most, from ``offset`` on."""
+        """All items over all pages; ``limit`` in ``params`` is the most wanted, from ``offset`` on."""
         wanted, offset = params.get("limit"), params.get("offset") or 0
         items: list[Json] = []
         while wanted is None or len(items) < wanted:

@@ -1,7 +1,8 @@
 """Where the client's settings come from (torc wire 1.1).
 
-Precedence, highest first: command-line flag, ``TORC_API_URL`` and its siblings, ``TORC_CLIENT__API_URL`` (nested
-names, two underscores), ``./torc.toml``, ``~/.config/torc/config.toml``, ``/etc/torc/config.toml``, built-in default.
+Precedence, highest first: command-line flag, ``TORC_API_URL`` and its siblings, ``TORC_CLIENT__API_URL``
+(nested names, two underscores), ``./torc.toml``, ``~/.config/torc/config.toml``, ``/etc/torc/config.toml``,
+built-in default.
 """
 
 import os
@@ -17,10 +18,12 @@ from torc_remote.errors import UsageError
 DEFAULT_API_URL = "http://localhost:8080/torc-service/v1"
 SYSTEM_CONFIG = Path("/etc/torc/config.toml")
 
+_Files = list[tuple[Path, dict[str, Any]]]
+
 
 @dataclass(frozen=True)
 class RunDefaults:
-    """What ``[client.run]`` of torc.toml says about workers; None means that the worker finds out for itself."""
+    """What ``[client.run]`` of torc.toml says about workers; None: the worker finds out for itself."""
 
     poll_interval: float = 5.0
     output_dir: str = "torc_output"
@@ -32,7 +35,7 @@ class RunDefaults:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to talk to the server, and as whom. ``api_url`` never carries a user name or password, nor a last slash."""
+    """How to talk to the server, and as whom. ``api_url`` has no user name, password or last slash."""
 
     api_url: str = DEFAULT_API_URL
     username: str = "unknown"
@@ -47,7 +50,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Key:
-    """One setting: its name in torc.toml, the plain environment variable (if any) and how text becomes its value."""
+    """One setting: its name in torc.toml, the plain environment variable if any, the parser of its text."""
 
     toml: str
     env: str | None = None
@@ -59,19 +62,10 @@ class _Key:
 
 
 def _flag(text: str) -> bool:
-    words = {
-        "true": True,
-        "1": True,
-        "yes": True,
-        "on": True,
-        "false": False,
-        "0": False,
-        "no": False,
-        "off": False,
-    }
-    if text.strip().lower() not in words:
+    word = text.strip().lower()
+    if word not in ("true", "1", "false", "0"):
         raise ValueError("not true or false")
-    return words[text.strip().lower()]
+    return word in ("true", "1")
 
 
 def _format(text: str) -> str:
@@ -81,7 +75,7 @@ def _format(text: str) -> str:
 
 
 def _log_level(text: str) -> str:
-    """RUST_LOG may hold filters for single Rust modules (``torc=debug``); only a plain level means something here."""
+    """RUST_LOG may hold filters for Rust modules (``torc=debug``); only a plain level counts here."""
     level = text.strip().lower()
     return level if level in ("error", "warn", "info", "debug", "trace") else "info"
 
@@ -117,15 +111,10 @@ def load_settings(
     """
     environ = os.environ if environ is None else environ
     files = [(path, _read_toml(path)) for path in _config_files(environ, Path(cwd or "."))]
-    values = {
-        name: value for name, key in _KEYS.items() if (value := _lookup(key, environ, files)) is not None
-    }
-    run = {
-        name: value for name, key in _RUN_KEYS.items() if (value := _lookup(key, environ, files)) is not None
-    }
-    values["username"] = _user_name(environ)
+    values = _found(_KEYS, environ, files) | {"username": _user_name(environ)}
+    run = RunDefaults(**_found(_RUN_KEYS, environ, files))
     values |= {name: value for name, value in (overrides or {}).items() if value is not None}
-    return Settings(**_split_url(values), run=RunDefaults(**run))
+    return Settings(**_split_url(values), run=run)
 
 
 def _config_files(environ: Mapping[str, str], cwd: Path) -> list[Path]:
@@ -145,7 +134,12 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"Cannot read the configuration file {path}: {error}.") from error
 
 
-def _lookup(key: _Key, environ: Mapping[str, str], files: list[tuple[Path, dict[str, Any]]]) -> Any:
+def _found(keys: Mapping[str, _Key], environ: Mapping[str, str], files: _Files) -> dict[str, Any]:
+    found = {name: _lookup(key, environ, files) for name, key in keys.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _lookup(key: _Key, environ: Mapping[str, str], files: _Files) -> Any:
     """The value of the highest source that has one; an empty environment variable counts as not set."""
     for name in (key.env, key.nested_env):
         if name and (text := environ.get(name)):

@@ -1,6 +1,7 @@
 """One HTTP request to a torc server: session, authentication, TLS, retries, and errors in plain sentences."""
 
 import ipaddress
+import logging
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +18,10 @@ from torc_remote.errors import UsageError
 
 Params = dict[str, Any]
 
-# Only what may safely be done twice is repeated once the server may have got it; a refused connection always may.
+# urllib3 announces each retry; the error after the last one is enough.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+
+# What the server may have got is repeated only if that does no harm; after a refused connection, anything.
 _RETRIES = urllib3.Retry(
     total=3,
     read=1,
@@ -31,7 +35,7 @@ _RETRIES = urllib3.Retry(
 
 
 class Transport:
-    """Sends requests to ``settings.api_url`` with the user's credentials, to nobody else: redirects aren't followed.
+    """Sends requests with the user's credentials to ``settings.api_url`` alone: it follows no redirect.
 
     ``timeout`` is (to connect, between two pieces of the answer), in seconds.
     """
@@ -126,7 +130,9 @@ def _sentence(error: Exception, url: str, timeout: tuple[float, float]) -> str:
             "Give the CA's certificate with --tls-ca-cert if the server has a private one."
         )
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        return f"The torc server at {url} did not accept a connection within {timeout[0]:g} s. Is the address right?"
+        return (
+            f"The torc server at {url} accepted no connection within {timeout[0]:g} s. Is the address right?"
+        )
     if isinstance(error, requests.exceptions.ReadTimeout) or "Read timed out" in str(error):
         return f"The torc server at {url} did not answer within {timeout[1]:g} s."
     if isinstance(

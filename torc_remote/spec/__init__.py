@@ -1,1 +1,15 @@
-"""Workflow specification files."""
+"""Workflow spec files: read and check them (load), and make workflows of them on a server (create)."""
+
+from torc_remote.spec.create import create_workflow
+from torc_remote.spec.load import load_spec, parse_spec
+from torc_remote.spec.model import JobSpec, ResourceRequirements, SpecError, WorkflowSpec
+
+__all__ = [
+    "JobSpec",
+    "ResourceRequirements",
+    "SpecError",
+    "WorkflowSpec",
+    "create_workflow",
+    "load_spec",
+    "parse_spec",
+]

@@ -1,0 +1,41 @@
+"""How a failed command ends: what is printed, and the exit code."""
+
+import os
+import tempfile
+import traceback
+from pathlib import Path
+
+import click
+
+from torc_remote.errors import TorcError
+
+INTERRUPTED = 130
+
+
+def report(error: BaseException) -> int:
+    """Print what went wrong on stderr; return the exit code."""
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        return INTERRUPTED
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, TorcError):
+        click.echo("\n".join([f"Error: {error}", *getattr(error, "__notes__", [])]), err=True)
+        return error.exit_code
+    text = "".join(traceback.format_exception(error))
+    click.echo(f"Error: unexpected {type(error).__name__}: {error}. {_keep(text)}", err=True)
+    return 1
+
+
+def _keep(text: str) -> str:
+    """Write the traceback to a file that only the user can read, and say where; else show it."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "torc-remote"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix="traceback-", suffix=".txt", dir=cache, text=True)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError:
+        return f"This is a fault in torc-remote; please report it.\n{text}"
+    return f"This is a fault in torc-remote; please report it with {name}"

@@ -1,0 +1,93 @@
+"""Results on stdout: tables for people, JSON and CSV for programs."""
+
+import csv
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from torc_remote.cli.app import App
+from torc_remote.errors import TorcError
+
+Json = Mapping[str, Any]
+# Heading -> the field of the item, or a function of the item
+Columns = Mapping[str, str | Callable[[Json], Any]]
+
+NARROWEST = 8
+
+
+def print_json(value: Any) -> None:
+    """Pretty-printed JSON, as torc prints it."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_items(app: App, items: Sequence[Json], columns: Columns, empty: str) -> None:
+    """A list in the format that the user wants; JSON holds the whole items, the others the columns."""
+    if app.format == "json":
+        print_json({"items": list(items)})
+        return
+    rows = [[_text(item, field) for field in columns.values()] for item in items]
+    if app.format == "csv":
+        file = io.StringIO()
+        csv.writer(file, lineterminator="\n").writerows([list(columns), *rows])
+        click.echo(file.getvalue(), nl=False)
+    elif rows:
+        click.echo(table(list(columns), rows, _terminal_width()))
+    else:
+        click.echo(empty)
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> str:
+    """Aligned columns, two blanks apart; cut down to ``width`` characters, the widest column first."""
+    cells = [[_printable(cell) for cell in row] for row in (headings, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
+    while width and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    lines = ("  ".join(_fit(cell, size) for cell, size in zip(row, widths, strict=True)) for row in cells)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def confirm(question: str, no_prompts: bool) -> None:
+    """Ask before something is lost. Raises TorcError when the answer is no or when there is nobody to ask."""
+    if no_prompts:
+        return
+    if not sys.stdin.isatty():
+        raise TorcError(f"{question} Nobody can answer, because stdin is not a terminal: give --no-prompts.")
+    if not click.confirm(question, err=True):
+        raise TorcError("Nothing was changed.")
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: ``3.2s``, ``5m 7s``, ``2h 3m``, ``4d 2h``."""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}d {hours}h"
+    return f"{hours}h {minutes}m" if hours else f"{minutes}m {rest}s"
+
+
+def _text(item: Json, field: str | Callable[[Json], Any]) -> str:
+    value = item.get(field) if isinstance(field, str) else field(item)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
+
+
+def _printable(text: str) -> str:
+    """Names come from a shared database: no line feed or escape sequence of theirs may reach the terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def _fit(text: str, width: int) -> str:
+    return text.ljust(width) if len(text) <= width else text[: width - 1] + "…"
+
+
+def _terminal_width() -> int | None:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -1,0 +1,162 @@
+"""What takes several requests and must be done alike by the CLI, the worker's start and the playbooks."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from torc_remote import __version__
+from torc_remote.client.api import Json, TorcClient
+from torc_remote.errors import TorcError
+
+TERMINATED_RETURN_CODE = 143  # 128 + SIGTERM
+
+
+@dataclass(frozen=True)
+class ReleasedNode:
+    """A compute node that is inactive now; ``terminated`` holds the jobs that were running on it.
+
+    ``changed`` tells whether the server had to be told anything.
+    """
+
+    node_id: int
+    hostname: str
+    terminated: list[Json]
+    changed: bool
+
+
+def initialize_workflow(client: TorcClient, workflow_id: int, force: bool = False) -> None:
+    """Start a new run: every job becomes ready, or blocked by others (torc wire 3.5).
+
+    Input files are looked for here, relative to the current directory, as torc does. Raises TorcError,
+    before anything is changed, when the workflow is archived, and, unless ``force``, when it has running jobs
+    or lacks files or user data.
+    """
+    if client.get_workflow(workflow_id).get("is_archived"):
+        raise TorcError(f"Workflow {workflow_id} is archived.")
+    if not force:
+        _refuse_while_jobs_run(client, workflow_id)
+        _refuse_missing_data(client, workflow_id)
+    client.reset_workflow_status(workflow_id, force)
+    client.reset_job_status(workflow_id)
+    for file in client.list_files(workflow_id):
+        if (path := Path(file["path"])).exists():
+            client.update_file(file | {"st_mtime": path.stat().st_mtime})
+    client.initialize_jobs(workflow_id)
+
+
+def reset_workflow(
+    client: TorcClient, workflow_id: int, failed_only: bool, reinitialize: bool, force: bool
+) -> int:
+    """Reset the workflow and its jobs (all, or those that ended badly); the number of jobs reset.
+
+    The server resets jobs whatever is running, and a second worker would then start them again (torc wire
+    4.8): so we look first, and raise TorcError unless ``force``.
+    """
+    if not force:
+        _refuse_while_jobs_run(client, workflow_id)
+    client.reset_workflow_status(workflow_id, force)
+    count = int(client.reset_job_status(workflow_id, failed_only)["updated_count"])
+    if reinitialize:
+        client.initialize_jobs(workflow_id, only_uninitialized=True)
+    return count
+
+
+def release_compute_node(client: TorcClient, workflow_id: int, node_id: int) -> ReleasedNode:
+    """Tell the server that a worker is gone (torc wire 4.2, 4.8); doing it again changes nothing.
+
+    Its running jobs are reported as terminated with return code 143, and its node is set inactive. Only call
+    this when the worker's processes are proven to be gone. Raises TorcError when a job can't be reported.
+    """
+    node = client.get_compute_node(node_id)
+    if (owner := node["workflow_id"]) != workflow_id:
+        raise TorcError(f"Compute node {node_id} belongs to workflow {owner}, not to {workflow_id}.")
+    jobs = _jobs_on(client, workflow_id, node_id)
+    terminated = _terminate(client, workflow_id, node_id, jobs) if jobs else []
+    if node.get("is_active"):
+        since = node.get("duration_seconds") or _seconds_since(node["start_time"])
+        client.update_compute_node(node | {"is_active": False, "duration_seconds": since})
+    changed = bool(terminated or node.get("is_active"))
+    return ReleasedNode(node_id, str(node["hostname"]), terminated, changed)
+
+
+def worker_version(client: TorcClient) -> str:
+    """The version that workers should have: the first word of the server's own (torc wire 5)."""
+    words = str(client.version().get("version", "")).split()
+    return words[0] if words else __version__
+
+
+def ensure_runnable(client: TorcClient, workflow_id: int, change: bool = True) -> bool:
+    """Initialize a workflow that is not; whether that was to be done (it is not done unless ``change``).
+
+    Raises TorcError for a workflow that is over: workers would come and go without a job.
+    """
+    ended = client.is_complete(workflow_id)
+    if ended["is_complete"] or ended["is_canceled"]:
+        state = "canceled" if ended["is_canceled"] else "complete"
+        raise TorcError(
+            f"Workflow {workflow_id} is {state}; to run it again, reset it with "
+            f"'torc workflows reset-status {workflow_id} --reinitialize' (--failed-only: just what went wrong)"
+        )
+    if not client.is_uninitialized(workflow_id):
+        return False
+    if change:
+        initialize_workflow(client, workflow_id)
+    return True
+
+
+def _terminate(client: TorcClient, workflow_id: int, node_id: int, jobs: list[Json]) -> list[Json]:
+    run_id = client.get_workflow(workflow_id)["run_id"]
+    completions = [_completion(job, run_id, node_id) for job in jobs]
+    answer = client.batch_complete_jobs(workflow_id, completions)
+    completed = set(answer["completed"])
+    # A job may have ended in between: then the server refuses ours, rightly, and it runs no more.
+    if answer["errors"] and (left := _jobs_on(client, workflow_id, node_id)):
+        reasons = "; ".join(str(error["message"]) for error in answer["errors"])
+        names = ", ".join(str(job["name"]) for job in left)
+        raise TorcError(f"The server still lists jobs of a stopped worker as running ({names}): {reasons}")
+    return [job for job in jobs if job["id"] in completed]
+
+
+def _completion(job: Json, run_id: int, node_id: int) -> Json:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    ran = _seconds_since(job["start_time"]) if job.get("start_time") else 0.0
+    result = {
+        "job_id": job["id"],
+        "workflow_id": job["workflow_id"],
+        "run_id": run_id,
+        "attempt_id": job.get("attempt_id", 1),
+        "compute_node_id": node_id,
+        "return_code": TERMINATED_RETURN_CODE,
+        "exec_time_minutes": ran / 60,
+        "completion_time": now,
+        "status": "terminated",
+    }
+    return {"job_id": job["id"], "status": "terminated", "run_id": run_id, "result": result}
+
+
+def _jobs_on(client: TorcClient, workflow_id: int, node_id: int) -> list[Json]:
+    """The jobs that run on this node and on no other, whatever the server makes of the filter."""
+    jobs = client.list_jobs(workflow_id, status="running", active_compute_node_id=node_id)
+    return [job for job in jobs if job.get("compute_node_id", node_id) == node_id]
+
+
+def _seconds_since(timestamp: str) -> float:
+    """From an RFC 3339 time of another machine until now; 0 where its clock is ahead of ours."""
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds())
+
+
+def _refuse_while_jobs_run(client: TorcClient, workflow_id: int) -> None:
+    counts = client.workflow_status(workflow_id)["jobs_by_status"]
+    if running := counts.get("running", 0) + counts.get("pending", 0):
+        raise TorcError(
+            f"Workflow {workflow_id} has {running} running job(s). Stop its workers first "
+            f"('torc remote stop {workflow_id}', or 'torc cancel {workflow_id}'), or use --force."
+        )
+
+
+def _refuse_missing_data(client: TorcClient, workflow_id: int) -> None:
+    paths = [str(client.get_file(number)["path"]) for number in client.required_existing_files(workflow_id)]
+    if missing := [path for path in paths if not Path(path).exists()]:
+        raise TorcError(f"Workflow {workflow_id} needs files that are not here: {', '.join(missing)}")
+    if user_data := client.missing_user_data(workflow_id):
+        raise TorcError(f"Workflow {workflow_id} needs user data that is missing: {user_data}")
