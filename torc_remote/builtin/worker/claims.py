@@ -1,0 +1,120 @@
+"""Getting jobs from the server; each one claimed is started or given back (torc wire 4.2)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Dict, List, Optional
+
+from .api import JSON, Api
+from .errors import RefusedError, UnavailableError
+from .resources import Pool, Requirements, requirements_from_wire
+
+log = logging.getLogger("torc.worker")
+
+ORPHAN_SECONDS = 5.0
+"""How long a job stays pending after a claim whose answer was lost, before it is given back."""
+
+
+class Claims:
+    """The jobs that were claimed here and are not yet running.
+
+    The server lets exactly one worker turn a pending job into a running one, so that asking again and giving
+    back can't make a job run twice.
+    """
+
+    def __init__(self, api: Api, workflow: JSON, node_id: int, max_parallel_jobs: Optional[int]) -> None:
+        self._api = api
+        self._workflow_id = int(workflow["id"])
+        self._run_id = int(workflow["run_id"])
+        self._node_id = node_id
+        self._max_parallel_jobs = max_parallel_jobs
+        self._needs: Dict[int, Requirements] = {}
+        self._unsure: List[int] = []  # jobs whose start was asked for and not answered
+        self._answer_lost = False
+        self._pending_since: Dict[int, float] = {}
+        self.waiting: List[JSON] = []
+
+    def claim(self, pool: Pool, running: int) -> bool:
+        """Ask for as many jobs as fit; whether the server says that the workflow is canceled."""
+        try:
+            reply = self._ask(pool, running)
+        except UnavailableError as error:
+            self._answer_lost = self._answer_lost or error.sent
+            raise
+        self.waiting.extend(reply.get("jobs") or [])
+        if self._answer_lost:
+            self._give_back_orphans()
+        return "cancel" in str(reply.get("reason", "")).lower()
+
+    def _ask(self, pool: Pool, running: int) -> JSON:
+        base = "/workflows/{}/".format(self._workflow_id)
+        if self._max_parallel_jobs is not None:
+            free = self._max_parallel_jobs - running
+            query = {"limit": free, "labels": ""}
+            return self._api.post(base + "claim_next_jobs", query=query) if free > 0 else {}
+        if not pool.has_room:
+            return {}
+        body = {
+            "num_cpus": pool.free_cpus,
+            "memory_gb": pool.free_memory_gb,
+            "num_gpus": len(pool.free_gpus),
+            "num_nodes": 1,
+        }
+        path = "{}claim_jobs_based_on_resources/{}".format(base, pool.free_cpus)
+        reply: JSON = self._api.post(path, body, query={"strict_scheduler_match": "false"})
+        return reply
+
+    def requirements(self, job: JSON) -> Requirements:
+        """What the job needs; records are read once."""
+        record_id = job.get("resource_requirements_id")
+        if not record_id:
+            return Requirements()
+        if record_id not in self._needs:
+            try:
+                record = self._api.get("/resource_requirements/{}".format(record_id))
+                self._needs[record_id] = requirements_from_wire(record)
+            except (RefusedError, ValueError) as error:
+                log.warning("resource_requirements_id=%s counts as one CPU: %s", record_id, error)
+                self._needs[record_id] = Requirements()
+        return self._needs[record_id]
+
+    def confirm(self, job: JSON) -> bool:
+        """Tell the server that the job runs here; False when it is no longer ours to start."""
+        job_id = int(job["id"])
+        if job_id in self._unsure:
+            current = self._api.get("/jobs/{}".format(job_id))
+            self._unsure.remove(job_id)
+            if current["status"] != "pending":
+                node_id = current.get("compute_node_id") or self._node_id
+                return bool(current["status"] == "running" and node_id == self._node_id)
+        try:
+            self._api.put("/jobs/{}/start_job/{}/{}".format(job_id, self._run_id, self._node_id))
+        except UnavailableError:
+            self._unsure.append(job_id)
+            raise
+        except RefusedError as error:
+            log.warning("job_id=%s is not started here: %s", job_id, error)
+            return False
+        return True
+
+    def give_back(self, job_id: int) -> None:
+        """Make a claimed job ready again. Raises UnavailableError."""
+        try:
+            self._api.put("/jobs/{}/manage_status_change/ready/{}".format(job_id, self._run_id))
+        except RefusedError as error:
+            log.warning("job_id=%s could not be given back: %s", job_id, error)
+
+    def _give_back_orphans(self) -> None:
+        """After a lost answer some jobs may be claimed by us without our knowing: they stay pending."""
+        query = {"workflow_id": self._workflow_id, "status": "pending", "offset": 0, "limit": 100000}
+        own = {job["id"] for job in self.waiting}
+        found = [job["id"] for job in self._api.get("/jobs", query)["items"] if job["id"] not in own]
+        now = time.monotonic()
+        self._pending_since = {job_id: self._pending_since.get(job_id, now) for job_id in found}
+        for job_id, since in list(self._pending_since.items()):
+            if now - since >= ORPHAN_SECONDS:
+                log.warning("job_id=%s was claimed and never started; it is made ready again", job_id)
+                self.give_back(job_id)
+                del self._pending_since[job_id]
+        self._answer_lost = bool(self._pending_since)

@@ -1,0 +1,52 @@
+"""Make a fresh workflow ready to run: the synchronous sequence of torc wire 3.5."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List
+
+from .api import JSON, Api
+from .errors import WorkerError
+
+_ALL = {"offset": 0, "limit": 100000}
+
+
+def initialize_if_needed(api: Api, workflow: JSON) -> JSON:
+    """Initialize the workflow unless somebody did; the workflow as it is then, with its run id.
+
+    Raises WorkerError when it is archived or lacks an input.
+    """
+    base = "/workflows/{}".format(workflow["id"])
+    if not api.get(base + "/is_uninitialized")["is_uninitialized"]:
+        return workflow
+    if workflow.get("is_archived"):
+        raise WorkerError("workflow {} is archived".format(workflow["id"]))
+    _require_inputs(api, base)
+    api.post(base + "/reset_status")
+    api.post(base + "/reset_job_status", query={"failed_only": "false"})
+    _record_file_times(api, int(workflow["id"]))
+    api.post(
+        base + "/initialize_jobs",
+        query={"only_uninitialized": "false", "clear_ephemeral_user_data": "false", "async": "false"},
+    )
+    result: JSON = api.get(base)
+    return result
+
+
+def _require_inputs(api: Api, base: str) -> None:
+    files: List[JSON] = [
+        api.get("/files/{}".format(file_id))
+        for file_id in api.get(base + "/required_existing_files")["files"]
+    ]
+    missing = [str(record["path"]) for record in files if not Path(record["path"]).exists()]
+    if missing:
+        raise WorkerError("required input files do not exist here: {}".format(", ".join(missing)))
+    if api.get(base + "/missing_user_data")["user_data"]:
+        raise WorkerError("the workflow needs user data that nobody has supplied yet")
+
+
+def _record_file_times(api: Api, workflow_id: int) -> None:
+    for record in api.get("/files", dict(_ALL, workflow_id=workflow_id))["items"]:
+        path = Path(record["path"])
+        if path.exists():
+            api.put("/files/{}".format(record["id"]), dict(record, st_mtime=path.stat().st_mtime))

@@ -1,0 +1,64 @@
+"""Pack the worker into one executable file that a host with Python 3.8 or newer runs as ``torc``."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[2]  # torc_remote/
+_SHEBANG = b"#!/usr/bin/env python3\n"
+_OLDEST_DATE = (1980, 1, 1, 0, 0, 0)
+
+# Older Pythons must be able to read this file, for it tells them apart.
+_MAIN = """\
+import sys
+
+if sys.version_info < (3, 8):
+    sys.stderr.write(
+        "Error: torc needs Python 3.8 or newer on this host; %s is Python %s\\n"
+        % (sys.executable, sys.version.split()[0])
+    )
+    sys.exit(1)
+
+from torc_remote.builtin.worker.main import main
+
+sys.exit(main())
+"""
+
+
+def build_zipapp(path: Path) -> str:
+    """Write the zipapp to ``path`` (mode 0755, replaced at once) and return its sha256 in hex.
+
+    The bytes depend on the worker's sources alone: files are sorted, dated 1980 and not compressed.
+    """
+    content = _SHEBANG + _archive()
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+        Path(temporary).chmod(0o755)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink()
+        raise
+    return hashlib.sha256(content).hexdigest()
+
+
+def _archive() -> bytes:
+    builtin = _PACKAGE / "builtin"
+    worker = [file for file in (builtin / "worker").glob("*.py") if file.name != Path(__file__).name]
+    sources = [_PACKAGE / "__init__.py", builtin / "__init__.py", *worker]
+    members = {str(file.relative_to(_PACKAGE.parent)): file.read_bytes() for file in sources}
+    members["__main__.py"] = _MAIN.encode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(members):
+            entry = zipfile.ZipInfo(name, _OLDEST_DATE)
+            entry.create_system = 3
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, members[name])
+    return buffer.getvalue()
