@@ -1,0 +1,74 @@
+"""Action plugin torc.remote.install_torc: puts a torc executable on the host, checked and in one step."""
+
+DOCUMENTATION = r"""
+---
+module: install_torc
+short_description: Put a torc executable on the host
+description:
+  - Uploads to C(~/.local/bin/torc): the built-in worker packed as one file (the host needs Python 3.8), or a native
+    binary. The file gets its name only after its checksum was compared and it has told its version on the host.
+options:
+  binary:
+    description: A native torc binary on the controller; without it the built-in worker is installed.
+    type: path
+author: The torc-remote developers
+"""
+
+RETURN = r"""
+executable:
+  description: The path on the host.
+  type: str
+  returned: success
+version:
+  description: What was installed.
+  type: str
+  returned: changed
+"""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible_collections.torc.remote.plugins.action.run_script import ActionModule as RunScript
+
+from torc_remote.archives import checksum
+from torc_remote.builtin.worker.zipapp_builder import build_zipapp
+from torc_remote.errors import TorcError
+
+Result = dict[str, Any]
+
+
+class ActionModule(RunScript):  # type: ignore[misc]  # Ansible has no type information
+    """Prepare, upload, finish."""
+
+    _VALID_ARGS = frozenset(("binary",))
+
+    def _act(self, args: Mapping[str, Any], variables: Mapping[str, Any]) -> Result:
+        if args.get("binary"):
+            binary = Path(str(args["binary"])).expanduser()
+            if not binary.is_file():
+                raise TorcError(f"There is no file {binary} to install.")
+            return self._install(variables, binary, needs_python=False)
+        with tempfile.TemporaryDirectory() as directory:
+            packed = Path(directory) / "torc"
+            build_zipapp(packed)
+            return self._install(variables, packed, needs_python=True)
+
+    def _install(self, variables: Mapping[str, Any], file: Path, needs_python: bool) -> Result:
+        sha256 = checksum(file)
+        prepared = self._run_script(
+            variables, "prepare_install.sh", [sha256, needs_python, self._task.check_mode]
+        )
+        if prepared["failed"] or prepared["state"] != "ready":
+            return prepared
+        if self._task.check_mode:
+            return prepared | {"changed": True}
+        try:
+            self._connection.put_file(str(file), str(prepared["upload"]))
+        except AnsibleConnectionFailure:
+            raise
+        except AnsibleError as error:
+            raise TorcError(f"The upload failed: {str(error).strip().splitlines()[-1]}") from error
+        return self._run_script(variables, "finish_install.sh", [prepared["upload"], sha256])

@@ -1,0 +1,79 @@
+# shellcheck shell=sh
+# A worker's output directory: which one it is and what in it belongs to a workflow.
+#
+# Start leaves .torc-remote there: a line `workflow ID SERVER created=0|1` for each start. The directory is a
+# workflow's own when start made it and no other workflow was ever there; otherwise only the files count that torc
+# names after the workflow (torc wire 4.4).
+
+# locate_output WORKFLOW SERVER OUTPUT_DIR: sets `output`, the real path; an empty OUTPUT_DIR means the recorded one.
+# Fails where it does not exist.
+locate_output() {
+  locate "$1" "$2"
+  if [ -n "$3" ]; then
+    absolute "$3"
+  elif load_record "$dir/record" || [ -n "$r_output" ]; then
+    path=$r_output
+  else
+    absolute torc_output
+  fi
+  output=$path
+  [ -d "$path" ] || return 1
+  output=$(cd "$path" && pwd -P && printf x) || fail failed "the directory $path cannot be entered"
+  output=${output%"$nl"x}
+}
+
+# own_files WORKFLOW FIND_ACTION...: the files that torc named after the workflow
+own_files() {
+  own_id=$1
+  shift
+  find . \( -path "./torc_worker_$own_id.*" -o -path "./torc_worker_${own_id}_*" -o -path "./job_runner_*_wf${own_id}_*" \
+    -o -path "./job_stdio/job_wf${own_id}_*" -o -path "./resource_utilization/resource_metrics_wf${own_id}_*" \
+    -o -path "./offline_journal/offline_results_wf${own_id}_*" \) ! -type d "$@"
+}
+
+# exclusive WORKFLOW SERVER: did start make the directory, for this workflow alone?
+exclusive() {
+  [ -f .torc-remote ] && awk -v id="$1" -v server="$2" '
+    $1 == "workflow" && $2 == id && $3 == server { if ($4 == "created=1") created = 1; next }
+    { other = 1 }
+    END { exit !(created && !other) }' .torc-remote
+}
+
+# selected_files WHOLE WORKFLOW FIND_ACTION...
+selected_files() {
+  selected_whole=$1 selected_id=$2
+  shift 2
+  if [ "$selected_whole" = 1 ]; then
+    find . ! -type d ! -path ./.torc-remote "$@"
+  else
+    own_files "$selected_id" "$@"
+  fi
+}
+
+# manifest WHOLE WORKFLOW: a checksum over path, size and time of change of the selected files
+manifest() {
+  if stat -c %n . >/dev/null 2>&1; then
+    selected_files "$1" "$2" -exec stat -c '%n %s %y' {} +
+  else
+    selected_files "$1" "$2" -exec stat -f '%N %z %Fm' {} +
+  fi | LC_ALL=C sort | checksum
+}
+
+# live_worker: a line for each worker, of whatever workflow, that may be writing to the directory
+live_worker() {
+  for live_dir in "$state_home"/*/*; do
+    load_record "$live_dir/record" && [ "$r_output" = "$output" ] && [ ! -e "$live_dir/exit" ] || continue
+    live_machine=${live_dir%/*} live_machine=${live_machine##*/}
+    if [ "$live_machine" != "$machine" ]; then
+      printf 'PID %s on %s\n' "$r_pid" "$live_machine"
+    elif [ "$r_boot" = "$(boot_id)" ] && alive "$r_pid" "$r_start"; then
+      printf 'PID %s\n' "$r_pid"
+    fi
+  done
+  for live_file in "$output"/torc_worker_*.pid; do
+    live_id=${live_file##*/torc_worker_} live_id=${live_id%.pid}
+    [ -r "$live_file" ] && is_number "$live_id" || continue
+    identify_native "$live_id" "$output"
+    [ "$found" != running ] || printf 'PID %s\n' "$r_pid"
+  done
+}

@@ -1,0 +1,317 @@
+# shellcheck shell=sh
+# What a worker is on a host: where its record and its log are, how it is identified.
+# Every script of the collection is sent together with this library; see torc_remote/script.py for the frame.
+# POSIX sh: dash, busybox ash, bash, mksh and zsh as sh. Nothing here writes to the terminal but `emit`.
+#
+# A worker's state directory is STATE/MACHINE/WORKFLOW-SERVER, so that homes may be shared between machines:
+#   record   key=value lines: who the worker is (see load_record)
+#   exit     its exit code, written by its parent when it ends
+#   lock     a symbolic link that names the process which is starting or stopping it
+
+nl='
+'
+library_home=$(cd "${HOME:-/}" 2>/dev/null && pwd -P) || library_home=
+proc=/proc
+
+# --- answers -------------------------------------------------------------------------------------------------
+
+# emit KEY VALUE: one marked line of the answer for each line of the value
+emit() {
+  case $2 in
+  *"$nl"*) printf '%s\n' "$2" | sed "s/^/$torc_mark $1=/" ;;
+  *) printf '%s %s=%s\n' "$torc_mark" "$1" "$2" ;;
+  esac
+}
+
+# emit_lines KEY: what stdin holds, without NUL bytes and with a bound on each line
+emit_lines() {
+  tr -d '\000' | cut -b 1-1000 | sed "s/^/$torc_mark $1=/"
+}
+
+# finish STATE [MESSAGE]: the end of every script that did what it was asked for
+finish() {
+  emit state "$1"
+  [ -z "${2:-}" ] || emit msg "$2"
+  emit end 1
+  exit 0
+}
+
+# fail STATE MESSAGE: the end of every script that did not
+fail() {
+  emit failed 1
+  finish "$1" "$2"
+}
+
+changed() { emit changed 1; }
+
+# --- small tools ---------------------------------------------------------------------------------------------
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+nap() { sleep "$1" 2>/dev/null || sleep 1; }
+
+now() { date +%s; }
+
+is_number() {
+  case $1 in
+  '' | *[!0-9]*) return 1 ;;
+  esac
+}
+
+checksum() {
+  if have sha256sum; then
+    sha256sum
+  elif have shasum; then
+    shasum -a 256
+  elif have sha256; then
+    sha256 -q
+  else
+    openssl dgst -sha256 -r
+  fi | cut -c 1-64
+}
+
+# absolute PATH: sets `path`; a relative one counts from the home, as a worker's working directory is the home.
+# Set in a variable since $(...) would eat newlines at the end of a name.
+absolute() {
+  case $1 in
+  /*) path=$1 ;;
+  '~/'*) path=$library_home/${1#\~/} ;;
+  *) path=$library_home/$1 ;;
+  esac
+}
+
+# --- processes -----------------------------------------------------------------------------------------------
+
+boot_id() {
+  if [ -r "$proc/sys/kernel/random/boot_id" ]; then
+    cat "$proc/sys/kernel/random/boot_id"
+  else
+    sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boottime 2>/dev/null || who -b
+  fi
+}
+
+# inspect PID: sets p_state, p_parent, p_session and p_start; fails where there is no such process.
+# The name in /proc/PID/stat may hold anything, even a newline: what counts stands behind the last parenthesis.
+inspect() {
+  is_number "$1" || return 1
+  if [ -r "$proc/self/stat" ]; then
+    { read -r p_line <"$proc/$1/stat"; } 2>/dev/null || return 1
+    case $p_line in
+    *') '*) ;;
+    *) p_line=$(cat "$proc/$1/stat" 2>/dev/null) || return 1 ;;
+    esac
+    # shellcheck disable=SC2086 # split into fields on purpose
+    set -- ${p_line##*) }
+    p_state=$1 p_parent=$2 p_session=$4
+    shift 19
+    p_start=$1
+  else
+    p_line=$(LC_ALL=C ps -o stat= -o ppid= -o pgid= -o lstart= -p "$1" 2>/dev/null) || return 1
+    # shellcheck disable=SC2086 # split into fields on purpose
+    set -- $p_line
+    [ $# -gt 3 ] || return 1
+    p_state=$1 p_parent=$2 p_session=$3
+    shift 3
+    p_start=$(printf '%s' "$*" | tr ' :' '__')
+  fi
+}
+
+# alive PID START: the process that was recorded, and not another one that has its number now; a zombie is dead
+alive() {
+  inspect "$1" || return 1
+  case $p_state in
+  Z* | X*) return 1 ;;
+  esac
+  [ "$p_start" = "$2" ]
+}
+
+# all_processes: a line "PID PARENT SESSION START" for each that lives
+all_processes() {
+  if [ -r "$proc/self/stat" ]; then
+    for p_dir in "$proc"/[0-9]*; do
+      p_pid=${p_dir##*/}
+      inspect "$p_pid" || continue
+      case $p_state in
+      Z* | X*) ;;
+      *) printf '%s %s %s %s\n' "$p_pid" "$p_parent" "$p_session" "$p_start" ;;
+      esac
+    done
+  else
+    LC_ALL=C ps -A -o stat= -o pid= -o ppid= -o pgid= -o lstart= |
+      awk '$1 !~ /^[ZX]/ { start = $5; for (i = 6; i <= NF; i++) start = start "_" $i; gsub(":", "_", start)
+        print $2, $3, $4, start }'
+  fi
+}
+
+# family SESSION PID: a line "PID START" for each process of a worker's session (0: it has none of its own) and for
+# each descendant of PID, but not for the session's leader: it ends by itself, after it has written the exit code
+family() {
+  all_processes | awk -v session="$1" -v root="$2" '
+    { parent[$1] = $2; start[$1] = $4; if ($3 == session && session > 1) member[$1] = 1 }
+    END {
+      member[root] = 1
+      do {
+        grown = 0
+        for (pid in parent)
+          if (!(pid in member) && (parent[pid] in member)) { member[pid] = 1; grown = 1 }
+      } while (grown)
+      for (pid in member) if (pid in parent && pid != session) print pid, start[pid]
+    }'
+}
+
+# --- a worker's record ---------------------------------------------------------------------------------------
+
+# locate WORKFLOW SERVER: sets `dir`, the worker's state directory
+locate() {
+  machine=$(uname -n | tr -c 'A-Za-z0-9._\n-' _)
+  state_home=${XDG_STATE_HOME:-$library_home/.local/state}/torc-remote
+  dir=$state_home/$machine/$1-$2
+}
+
+# load_record FILE: sets r_pid, r_start, r_boot, r_session, r_version, r_output, r_log, r_offset, r_since, r_by,
+# r_native; fails where the file is missing or names no process
+load_record() {
+  r_pid='' r_start='' r_boot='' r_session='' r_version='' r_output='' r_log='' r_offset=0 r_since='' r_native=''
+  [ -r "$1" ] || return 1
+  while IFS= read -r r_line; do
+    r_value=${r_line#*=}
+    case $r_line in
+    pid=*) r_pid=$r_value ;;
+    start=*) r_start=$r_value ;;
+    boot=*) r_boot=$r_value ;;
+    session=*) r_session=$r_value ;;
+    version=*) r_version=$r_value ;;
+    output=*) r_output=${r_output:+$r_output$nl}$r_value ;;
+    log=*) r_log=${r_log:+$r_log$nl}$r_value ;;
+    offset=*) r_offset=$r_value ;;
+    since=*) r_since=$r_value ;;
+    esac
+  done <"$1"
+  is_number "$r_pid" && is_number "$r_offset" && [ "$r_pid" -gt 1 ] && [ -n "$r_start" ]
+}
+
+# record_line KEY VALUE: as `emit`, for the record
+record_line() {
+  printf '%s\n' "$2" | sed "s/^/$1=/"
+}
+
+# identify WORKFLOW SERVER OUTPUT_DIR: sets `found` and the r_ variables.
+#   running   the recorded process lives and is proven to be it
+#   exited    it has ended; exit_code is empty where nobody saw the end
+#   stale     its number belongs to another process now, or the machine was booted since
+#   none      there is no record
+identify() {
+  locate "$1" "$2"
+  exit_code=
+  if [ -e "$dir/record" ]; then
+    identify_recorded
+  else
+    identify_native "$1" "$3"
+  fi
+}
+
+identify_recorded() {
+  if ! load_record "$dir/record"; then
+    found=stale stale_reason="its record $dir/record is unreadable"
+    return
+  fi
+  [ ! -r "$dir/exit" ] || read -r exit_code <"$dir/exit" || :
+  if [ -n "$exit_code" ]; then
+    found=exited
+  elif [ "$r_boot" != "$(boot_id)" ]; then
+    found=stale stale_reason="the machine was rebooted since it was started"
+  elif alive "$r_pid" "$r_start"; then
+    found=running
+  elif inspect "$r_pid" && [ "$p_start" != "$r_start" ]; then
+    found=stale stale_reason="PID $r_pid is another process now"
+  else
+    found=exited
+  fi
+}
+
+# identify_native WORKFLOW OUTPUT_DIR: a worker that torc's own `remote run` started left torc_worker_ID.pid in its
+# output directory (torc wire 8). The number alone proves nothing: the process must be ours and run this workflow.
+identify_native() {
+  found=none
+  absolute "${2:-torc_output}"
+  n_pid=
+  [ ! -r "$path/torc_worker_$1.pid" ] || read -r n_pid <"$path/torc_worker_$1.pid" || :
+  is_number "$n_pid" && [ "$n_pid" -gt 1 ] || return 0
+  r_pid=$n_pid r_start='' r_boot=$(boot_id) r_session=0 r_version='' r_offset=0 r_since=''
+  r_output=$path r_log=$path/torc_worker_$1.log r_native=1
+  if ! inspect "$n_pid"; then
+    found=exited
+  elif runs_workflow "$n_pid" "$1"; then
+    found=running r_start=$p_start
+  else
+    found=stale stale_reason="PID $n_pid is another process now"
+  fi
+}
+
+# runs_workflow PID WORKFLOW: is this process, one of our own user, `torc … run WORKFLOW …`?
+runs_workflow() {
+  kill -0 "$1" 2>/dev/null || return 1
+  if [ -r "$proc/$1/cmdline" ]; then
+    tr '\000' '\n' <"$proc/$1/cmdline"
+  else
+    LC_ALL=C ps -o args= -p "$1" | tr ' ' '\n'
+  fi | awk -v workflow="$2" '
+    { sub(/.*\//, ""); if (NR <= 2 && $0 == "torc") torc = 1 }
+    before == "run" && $0 == workflow { run = 1 }
+    { before = $0 }
+    END { exit !(torc && run) }'
+}
+
+# new_log: what the worker has written to its launch log since it was started
+new_log() {
+  [ -r "$r_log" ] && tail -c "+$((r_offset + 1))" "$r_log"
+}
+
+# node_ids: the compute nodes which the worker registered, as its log tells
+node_ids() {
+  new_log 2>/dev/null | sed -n 's/.*compute_node_id=\([0-9][0-9]*\).*/\1/p' | sort -un | tr '\n' ' '
+}
+
+# emit_worker: what the reports show of the worker that `identify` found
+emit_worker() {
+  emit pid "$r_pid"
+  [ -z "$r_since" ] || emit since "$r_since"
+  [ -z "$r_version" ] || emit version "$r_version"
+  emit output_dir "$r_output"
+}
+
+# --- one at a time -------------------------------------------------------------------------------------------
+
+# lock: waits for the worker's lock. Its target names the owner, so that it is created and signed in one step.
+lock() {
+  inspect $$
+  lock_owner=$$:$p_start:$(boot_id)
+  lock_tries=0
+  until ln -s "$lock_owner" "$dir/lock" 2>/dev/null; do
+    [ -d "$dir" ] && [ -w "$dir" ] || fail failed "cannot write to $dir"
+    [ -L "$dir/lock" ] || fail failed "cannot create a lock in $dir (is the disk full?)"
+    lock_tries=$((lock_tries + 1))
+    [ "$lock_tries" -lt 150 ] || fail busy "another command is starting or stopping this worker ($dir/lock)"
+    break_stale_lock
+    nap 0.1
+  done
+  trap unlock EXIT
+}
+
+unlock() { rm -f "$dir/lock"; }
+
+# break_stale_lock: removes the lock of an owner that is dead. Two that see it at once must not remove a third's
+# fresh lock, so the look and the removal happen under a second, momentary lock.
+break_stale_lock() {
+  lock_stale "$(readlink "$dir/lock" 2>/dev/null)" || return 0
+  mkdir "$dir/lock.break" 2>/dev/null || return 0
+  ! lock_stale "$(readlink "$dir/lock" 2>/dev/null)" || rm -f "$dir/lock"
+  rmdir "$dir/lock.break"
+}
+
+lock_stale() {
+  [ -n "$1" ] || return 1
+  lock_rest=${1#*:}
+  [ "${lock_rest#*:}" = "$(boot_id)" ] && alive "${1%%:*}" "${lock_rest%%:*}" && return 1
+  return 0
+}

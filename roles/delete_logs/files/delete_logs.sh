@@ -1,0 +1,73 @@
+# shellcheck shell=sh
+# delete_logs.sh WORKFLOW SERVER OUTPUT_DIR ALL_WORKFLOWS MANIFEST: removes what workers made, never under a live one.
+# With a MANIFEST (of the archive that was collected) nothing is removed when something has changed since.
+workflow=$1 server=$2 output_dir=$3 all=$4 collected=$5
+
+refuse() { fail refused "$1. Nothing was removed"; }
+
+# A directory is never removed for its name alone, but these are refused before anyone looks inside.
+guard_output() {
+  [ ! -L "${path%/}" ] || refuse "$path is a symbolic link"
+  case $library_home/ in
+  "${output%/}"/*) refuse "$output is the home directory or above it" ;;
+  esac
+  case ${path%/} in
+  .. | */.. | . | */.) refuse "$path is not a directory's own name" ;;
+  esac
+}
+
+remove_whole() {
+  cd / && rm -rf "$output" && [ ! -e "$output" ] || fail failed "$output could not be removed completely"
+  changed
+  emit removed "$output"
+}
+
+# Only what torc names after the workflow; says what stays.
+remove_own_files() {
+  count=$(own_files "$workflow" -print | wc -l | tr -d ' ')
+  own_files "$workflow" -exec rm -f {} + || fail failed "some files in $output could not be removed"
+  for sub in job_stdio resource_utilization offline_journal; do
+    [ ! -d "$sub" ] || rmdir "$sub" 2>/dev/null || :
+  done
+  forget_workflow
+  [ "$count" = 0 ] || changed
+  emit removed "$count files in $output"
+  find . ! -name . -prune ! -name .torc-remote -print | sed 's,^\./,,' | head -n 10 | emit_lines kept
+}
+
+# Takes the workflow's lines out of the marker; who made the directory stays known while another workflow uses it.
+forget_workflow() {
+  [ -f .torc-remote ] || return 0
+  awk -v id="$workflow" -v server="$server" '!($1 == "workflow" && $2 == id && $3 == server)' .torc-remote >.torc-remote.new &&
+    mv .torc-remote.new .torc-remote
+  [ -s .torc-remote ] || rm -f .torc-remote
+}
+
+forget_record() {
+  rm -f "$dir/record" "$dir/record.new" "$dir/exit" "$dir/ca.pem"
+  unlock
+  rmdir "$dir" "${dir%/*}" 2>/dev/null || :
+}
+
+if ! locate_output "$workflow" "$server" "$output_dir"; then
+  if [ -d "$dir" ]; then
+    lock
+    identify "$workflow" "$server" "$output_dir"
+    [ "$found" != running ] || fail live "the worker is still running (PID $r_pid). Stop it first"
+    forget_record
+  fi
+  finish absent "there is no directory $output"
+fi
+guard_output
+[ ! -d "$dir" ] || lock
+live=$(live_worker | tr '\n' ' ')
+[ -z "$live" ] || fail live "a worker is still running there (${live% }). Stop it first"
+cd "$output" || fail failed "the directory $output cannot be entered"
+whole=0
+if [ "$all" = 1 ] || exclusive "$workflow" "$server"; then whole=1; fi
+if [ -n "$collected" ] && [ "$collected" != "$(manifest "$whole" "$workflow")" ]; then
+  refuse "files in $output have changed since they were collected. Collect them again"
+fi
+if exclusive "$workflow" "$server"; then remove_whole; else remove_own_files; fi
+forget_record
+finish deleted

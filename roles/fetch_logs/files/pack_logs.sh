@@ -1,0 +1,54 @@
+# shellcheck shell=sh
+# pack_logs.sh WORKFLOW SERVER OUTPUT_DIR ALL_WORKFLOWS KNOWN_MANIFEST: packs the logs into a private file.
+# Answers `unchanged` without packing when the manifest is the one that the caller has collected before.
+workflow=$1 server=$2 output_dir=$3 all=$4 known=$5
+
+# Archives that a lost connection left behind; younger ones may be another collector's.
+sweep() {
+  find "$1"/. ! -name . -prune -type d -name "torc-logs-$workflow-$server.*" -user "$(id -u)" -mtime +1 \
+    -exec rm -rf {} + 2>/dev/null
+}
+
+# archive: one attempt in `tmp`. tar's own code tells apart what can be borne: 1, a file changed while it was read.
+archive() {
+  {
+    if [ "$whole" = 1 ]; then
+      tar -cf - . 2>"$tmp/errors"
+    else
+      own_files "$workflow" -print >"$tmp/list" && tar -cf - -T "$tmp/list" 2>"$tmp/errors"
+    fi
+    echo $? >"$tmp/code"
+  } | gzip -1 >"$tmp/logs.tar.gz"
+}
+
+# pack: /tmp may be full, so other places are tried; sets `tmp`
+pack() {
+  for place in "${TMPDIR:-/tmp}" /tmp /var/tmp "$state_home"; do
+    [ -d "$place" ] || continue
+    sweep "$place"
+    tmp=$(umask 077 && mktemp -d "$place/torc-logs-$workflow-$server.XXXXXX" 2>/dev/null) || continue
+    if archive 2>/dev/null && [ -s "$tmp/code" ]; then return; fi
+    rm -rf "$tmp"
+  done
+  fail failed "the logs could not be packed: no room for the archive in ${TMPDIR:-/tmp}, /var/tmp or $state_home"
+}
+
+locate_output "$workflow" "$server" "$output_dir" || finish absent "there is no directory $output"
+cd "$output" || fail failed "the directory $output cannot be entered"
+whole=0
+if [ "$all" = 1 ] || exclusive "$workflow" "$server"; then whole=1; fi
+[ -n "$(selected_files "$whole" "$workflow" -print | head -n 1)" ] ||
+  finish absent "there are no logs of workflow $workflow in $output"
+manifest=$(manifest "$whole" "$workflow")
+emit output_dir "$output"
+emit manifest "$manifest"
+[ "$manifest" != "$known" ] || finish unchanged
+pack
+read -r code <"$tmp/code"
+emit archive "$tmp/logs.tar.gz"
+emit sha256 "$(checksum <"$tmp/logs.tar.gz")"
+emit size "$(wc -c <"$tmp/logs.tar.gz" | tr -d ' ')"
+if [ "$code" -gt 1 ]; then
+  head -n 5 "$tmp/errors" | emit_lines unread
+fi
+finish packed

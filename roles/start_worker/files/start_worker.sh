@@ -1,0 +1,121 @@
+# shellcheck shell=sh
+# start_worker.sh WORKFLOW SERVER OUTPUT_DIR EXECUTABLE VERSION STARTED_BY [TORC_RUN_OPTION]...
+# Starts a detached worker, unless one is running. The server's address and credentials are in the environment.
+workflow=$1 server=$2 output_dir=$3 executable=$4 version=$5 started_by=$6
+shift 6
+ca_pem=${_torc_ca_pem:-}
+unset _torc_ca_pem
+
+already_running() {
+  identify "$workflow" "$server" "$output_dir"
+  [ "$found" = running ] || return 1
+  emit_worker
+  finish already_running
+}
+
+# The output directory may hold other people's files: a marker says which workflows use it and whether we made it.
+prepare_output() {
+  absolute "$output_dir"
+  output=$path
+  created=0
+  if [ ! -e "$output" ]; then
+    mkdir -p "$output" 2>/dev/null && created=1
+  fi
+  [ -d "$output" ] || fail failed "the output directory $output cannot be made or is not a directory"
+  output=$(cd "$output" && pwd -P && printf x) || fail failed "the output directory $path cannot be entered"
+  output=${output%"$nl"x}
+  { printf 'workflow %s %s created=%s\n' "$workflow" "$server" "$created" >>"$output/.torc-remote"; } 2>/dev/null ||
+    fail failed "the output directory $output cannot be written to"
+}
+
+# The CA goes to a private file, as the worker takes it by name.
+prepare_ca() {
+  [ -n "$ca_pem" ] || return 0
+  (umask 077 && printf '%s\n' "$ca_pem" >"$dir/ca.pem") || fail failed "cannot write $dir/ca.pem"
+  export TORC_TLS_CA_CERT="$dir/ca.pem"
+}
+
+prepare_log() {
+  log=$output/torc_worker_${workflow}_${machine}_$server.log
+  { : >>"$log"; } 2>/dev/null || fail failed "cannot write the log $log"
+  offset=$(wc -c <"$log" | tr -d ' ')
+}
+
+prepare_record() {
+  {
+    record_line boot "$(boot_id)" && record_line machine "$machine" && record_line version "$version" &&
+      record_line executable "$torc" && record_line output "$output" && record_line log "$log" &&
+      record_line offset "$offset" && record_line since "$(now)" && record_line by "$started_by"
+  } >"$dir/record.new" 2>/dev/null || fail failed "cannot write $dir/record.new (is the disk full?)"
+  rm -f "$dir/record" "$dir/exit"
+}
+
+# The worker's parent and leader of its session. It writes the record while it alone can reap the worker, so
+# the recorded process is the worker beyond doubt, even when this script is cut off. Its text goes to `sh -s` by a
+# pipe: a here-document would need a temporary file, and the disk may be full.
+# shellcheck disable=SC2016 # expanded by that shell
+parent='{
+dir=$1; shift
+trap : HUP INT TERM
+"$@" </dev/null & pid=$!
+if [ -r "/proc/$pid/stat" ]; then
+  stat=$(cat "/proc/$pid/stat"); me=$(cat "/proc/$$/stat")
+  start=$(set -- ${stat##*) }; shift 19; echo "$1")
+  session=$(set -- ${me##*) }; echo "$4")
+else
+  start=$(LC_ALL=C ps -o lstart= -p "$pid"); start=$(set -- $start; printf "%s" "$*" | tr " :" "__")
+  session=$(set -- $(LC_ALL=C ps -o pgid= -p "$$"); echo "$1")
+fi
+# without a session of its own only the descendants are known to be the worker
+[ "$session" = "$$" ] || session=0
+if printf "pid=%s\nstart=%s\nsession=%s\n" "$pid" "$start" "$session" >>"$dir/record.new"
+then mv "$dir/record.new" "$dir/record"
+else kill -KILL "$pid"; fi
+while :; do
+  wait "$pid"; code=$?
+  [ "$code" -gt 128 ] && kill -0 "$pid" 2>/dev/null || break
+done
+echo "$code" >"$dir/exit.new" && mv "$dir/exit.new" "$dir/exit"
+exit 0
+}'
+
+# own_session COMMAND...: runs it as the leader of a new session where the host has a way to make one
+own_session() {
+  if have setsid; then
+    exec nohup setsid "$@"
+  elif have perl; then
+    exec nohup perl -e 'use POSIX; POSIX::setsid(); exec @ARGV' -- "$@"
+  else
+    exec nohup "$@"
+  fi
+}
+
+launch() {
+  cd "$library_home" || fail failed "cannot enter the home directory $library_home"
+  # jobs expect stdin to be /dev/null; the pipe is the program of the parent only
+  printf '%s\n' "$parent" | own_session /bin/sh -s "$dir" "$torc" run "$workflow" --output-dir "$output" "$@" \
+    >>"$log" 2>&1 &
+  launch_tries=0
+  until [ -e "$dir/record" ] || [ "$launch_tries" -ge 100 ]; do
+    launch_tries=$((launch_tries + 1))
+    nap 0.05
+  done
+  load_record "$dir/record" || fail failed "the worker could not be recorded in $dir (is the disk full?). \
+It was not started"
+}
+
+[ -n "$library_home" ] || fail failed "the account's home directory ${HOME:-} does not exist on this host"
+locate "$workflow" "$server"
+(umask 077 && mkdir -p "$dir") 2>/dev/null || fail failed "cannot create $dir (is the home directory writable?)"
+lock
+already_running
+find_torc "$executable"
+[ -n "$version" ] || torc_version
+prepare_output
+prepare_ca
+prepare_log
+prepare_record
+launch "$@"
+changed
+emit_worker
+finish started

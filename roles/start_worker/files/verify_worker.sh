@@ -1,0 +1,28 @@
+# shellcheck shell=sh
+# verify_worker.sh WORKFLOW SERVER OUTPUT_DIR SETTLE PATIENCE: what became of the worker that was started?
+# Waits until SETTLE seconds since the start have passed, and up to PATIENCE seconds for its registration.
+settle=$4 patience=$5
+registered() { new_log 2>/dev/null | grep -q 'Starting torc job runner'; }
+
+while :; do
+  identify "$1" "$2" "$3"
+  [ "$found" = running ] || break
+  age=$(($(now) - ${r_since:-0}))
+  [ "$age" -ge 0 ] || age=$patience
+  if [ "$age" -ge "$settle" ] && registered; then
+    emit_worker
+    finish registered
+  fi
+  if [ "$age" -ge "$patience" ]; then
+    emit_worker
+    finish unregistered
+  fi
+  nap 0.1
+done
+
+[ "$found" != none ] || fail died "the worker's record is gone"
+emit_worker
+emit exit_code "$exit_code"
+[ "$exit_code" != 0 ] || finish finished
+new_log 2>/dev/null | tail -n 10 | emit_lines log
+fail died "Process died immediately"

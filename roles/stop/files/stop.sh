@@ -1,0 +1,81 @@
+# shellcheck shell=sh
+# stop.sh WORKFLOW SERVER OUTPUT_DIR FORCE GRACE: ends the worker and every process of its jobs.
+# FORCE 1 sends SIGKILL at once. Otherwise SIGTERM, first to the worker alone, so that it can end and report its
+# jobs itself, then to what it left behind; GRACE bounds the wait, in seconds.
+force=$4 grace=$5
+
+worker_alive() { alive "$r_pid" "$r_start"; }
+
+# remaining: the numbers of the worker's processes that still live. `roster` names those seen before the first
+# signal: once their parent is gone, nothing but the session and this list tells whose they are.
+remaining() {
+  {
+    printf '%s\n' "$roster"
+    [ "$r_session" = 0 ] || family "$r_session" "$r_pid"
+  } | while read -r member start; do
+    if alive "$member" "$start"; then echo "$member"; fi
+  done | sort -un
+}
+
+some_remain() { [ -n "$(remaining)" ]; }
+
+signal_remaining() {
+  for member in $(remaining); do
+    kill "-$1" "$member" 2>/dev/null || :
+  done
+}
+
+# until_gone CONDITION...: waits while it holds, until the deadline; fails when the time is up
+until_gone() {
+  while "$@"; do
+    [ "$(now)" -lt "$deadline" ] || return 1
+    nap 0.1
+  done
+}
+
+stop_gently() {
+  kill -TERM "$r_pid" 2>/dev/null || :
+  until_gone worker_alive || return 1
+  signal_remaining TERM
+  until_gone some_remain
+}
+
+stop_by_force() {
+  signal_remaining KILL
+  until_gone kill_again
+}
+
+# a process may have been forked between the look and the signal
+kill_again() {
+  some_remain && signal_remaining KILL
+}
+
+locate "$1" "$2"
+[ ! -d "$dir" ] || lock
+identify "$1" "$2" "$3"
+case $found in
+none) finish not_running ;;
+exited)
+  emit_worker
+  emit nodes "$(node_ids)"
+  finish not_running
+  ;;
+stale)
+  emit pid "$r_pid"
+  emit reason "$stale_reason"
+  emit nodes "$(node_ids)"
+  finish stale
+  ;;
+esac
+
+emit_worker
+emit nodes "$(node_ids)"
+changed
+r_session=${r_session:-0}
+roster=$(family "$r_session" "$r_pid")
+deadline=$(($(now) + grace))
+if [ "$force" = 1 ]; then stop_by_force; else stop_gently; fi && finish stopped
+if worker_alive; then
+  fail still_running "PID $r_pid did not end within $grace s. Use --force to end it"
+fi
+fail still_running "the worker ended, but processes of its jobs did not ($(remaining | tr '\n' ' ')). Use --force to end them"

@@ -1,0 +1,3 @@
+# shellcheck shell=sh
+# reach.sh: does the host answer and run our scripts? Changes nothing.
+finish reachable

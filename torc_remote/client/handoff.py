@@ -1,0 +1,64 @@
+"""How the server's address and credentials travel: CLI → play → worker, never as a command line or a variable.
+
+The CLI writes a private file which the plays' action plugins read; without it (an admin's own play, AWX) they
+take torc's environment variables and configuration files. The worker gets them as exported variables by stdin.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from torc_remote.client.config import Settings, load_settings
+from torc_remote.errors import TorcError
+
+_SECRETS = ("username", "password", "cookie_header", "tls_ca_cert", "tls_insecure")
+
+
+def write_credentials(path: Path, settings: Settings) -> None:
+    """Keep what a play needs to talk to the server in a file that only this user can read."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump({name: getattr(settings, name) for name in _SECRETS}, file)
+
+
+def play_settings(api_url: str | None = None, credentials_file: str | None = None) -> Settings:
+    """The settings inside a play: those of the CLI that started it, else those of the environment."""
+    settings = load_settings({"api_url": api_url})
+    if not credentials_file:
+        return settings
+    return replace(settings, **json.loads(Path(credentials_file).read_text()))
+
+
+def server_key(api_url: str) -> str:
+    """A short name for a server, part of the name of a worker's record: one URL, one server."""
+    parts = urlsplit(api_url)
+    port = parts.port or {"https": 443}.get(parts.scheme, 80)
+    host = "localhost" if parts.hostname in ("127.0.0.1", "::1") else (parts.hostname or "")
+    return hashlib.sha256(f"{host}:{port}{parts.path.rstrip('/')}".encode()).hexdigest()[:8]
+
+
+def worker_environment(settings: Settings, worker_url: str | None = None) -> dict[str, str]:
+    """What a worker needs to reach the server (torc wire 1.1), to be sent through stdin only.
+
+    ``_torc_ca_pem`` holds the CA's certificate itself: the host has no such file until the script writes it.
+    """
+    environment = {
+        "TORC_API_URL": worker_url or settings.api_url,
+        "TORC_USERNAME": settings.username,
+        "TORC_PASSWORD": settings.password,
+        "TORC_COOKIE_HEADER": settings.cookie_header,
+        "TORC_TLS_INSECURE": "true" if settings.tls_insecure else None,
+        "_torc_ca_pem": _read_ca(settings.tls_ca_cert),
+    }
+    return {name: value for name, value in environment.items() if value}
+
+
+def _read_ca(path: str | None) -> str | None:
+    if not path:
+        return None
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TorcError(f"The CA certificate {path} can't be read: {error}.") from error

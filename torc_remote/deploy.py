@@ -1,0 +1,211 @@
+"""Run a bundled playbook with ansible-runner and gather what each host answered.
+
+The only module that imports ansible_runner, and that as late as possible: it costs 0.2 s.
+"""
+
+import os
+import queue
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torc_remote
+from torc_remote.client.config import Settings
+from torc_remote.client.handoff import write_credentials
+from torc_remote.errors import TorcError
+from torc_remote.inventory import Inventory, to_yaml
+
+_SECRET_VARIABLES = ("TORC_PASSWORD", "TORC_COOKIE_HEADER")
+_HOST_EVENTS = {
+    "runner_on_ok": "ok",
+    "runner_on_failed": "failed",
+    "runner_on_unreachable": "unreachable",
+}
+
+
+class PlayError(TorcError):
+    """The play could not do its work, for a reason that no host is to blame for."""
+
+
+class InterruptedPlayError(TorcError):
+    """The user ended the play; what runs on the hosts goes on."""
+
+    exit_code = 130
+
+
+@dataclass
+class HostAnswer:
+    """What one host answered, all tasks together: the later task's values win.
+
+    ``status`` is ``ok``, ``failed``, ``unreachable`` or ``silent`` (no task came to an end on it).
+    """
+
+    status: str = "silent"
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Play:
+    """What is to be run: a playbook of the collection, its extra variables and how.
+
+    ``forks`` is the number of hosts that are worked on at a time. ``on_result(task, host, answer)`` is called in
+    the caller's thread of control for each result, while the play runs.
+    """
+
+    playbook: str
+    variables: Mapping[str, Any]
+    forks: int
+    on_result: Callable[[str, str, HostAnswer], None] | None = None
+
+
+def run_play(play: Play, inventory: Inventory, settings: Settings) -> dict[str, HostAnswer]:
+    """The answers by inventory name, one for each host of the inventory.
+
+    Raises PlayError when the controller's part failed and InterruptedPlayError after SIGINT or SIGTERM.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="torc-remote-"))  # 0700
+    try:
+        with _without_secrets(), _termination() as terminated:
+            return _run(play, inventory, settings, directory, terminated)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _run(
+    play: Play, inventory: Inventory, settings: Settings, directory: Path, terminated: threading.Event
+) -> dict[str, HostAnswer]:
+    import ansible_runner
+
+    (directory / "project").mkdir()
+    hosts = directory / "hosts.yml"
+    hosts.write_text(to_yaml(inventory))
+    credentials = directory / "credentials.json"
+    write_credentials(credentials, settings)
+    # The runner calls the handler while it reads ansible's output and breaks when that takes long.
+    events: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+    thread, runner = ansible_runner.run_async(
+        private_data_dir=str(directory),
+        playbook=f"torc.remote.{play.playbook}",
+        inventory=str(hosts),
+        extravars={
+            **play.variables,
+            "torc_api_url": settings.api_url,
+            "torc_credentials_file": str(credentials),
+        },
+        envvars=_environment(directory),
+        forks=play.forks,
+        settings={"pexpect_timeout": 1},
+        quiet=True,
+        event_handler=lambda event: events.put(event) or False,
+        cancel_callback=terminated.is_set,
+    )
+    gathered = _Gathered(inventory, play.on_result)
+    while thread.is_alive() or not events.empty():
+        try:
+            gathered.add(events.get(timeout=0.1))
+        except queue.Empty:
+            continue
+    if terminated.is_set():
+        raise InterruptedPlayError("Interrupted. What was started on the hosts goes on.")
+    if gathered.controller_error:
+        raise PlayError(gathered.controller_error)
+    if not gathered.any_host and runner.rc != 0:
+        raise PlayError("Ansible could not run the playbook: " + _last_words(runner.stdout.read()))
+    return gathered.answers
+
+
+class _Gathered:
+    """Sorts the runner's events by host."""
+
+    def __init__(
+        self, inventory: Inventory, on_result: Callable[[str, str, HostAnswer], None] | None
+    ) -> None:
+        self.answers = {name: HostAnswer() for name in inventory.hosts}
+        self.controller_error: str | None = None
+        self.any_host = False
+        self._on_result = on_result
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        status = _HOST_EVENTS.get(str(event.get("event")))
+        if not status:
+            return
+        data = event["event_data"]
+        result = data.get("res") or {}
+        if _on_controller(data, result):
+            # a task that runs once bears the first host's name
+            if status != "ok":
+                self.controller_error = str(result.get("msg", "unknown"))
+            return
+        answer = self.answers[data["host"]]
+        self.any_host = True
+        answer.status = status
+        answer.values.update(result)
+        if self._on_result:
+            self._on_result(str(data["task"]).rpartition(" : ")[2], data["host"], answer)
+
+
+def _on_controller(data: Mapping[str, Any], result: Mapping[str, Any]) -> bool:
+    return data.get("task_action") == "ansible.builtin.validate_argument_spec" or result.get(
+        "on_controller", False
+    )
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    """The same for everybody: the user's ansible.cfg belongs to the user's own plays."""
+    return {
+        "ANSIBLE_CONFIG": os.devnull,
+        "ANSIBLE_HOST_KEY_CHECKING": "True",  # the runner would turn it off
+        "ANSIBLE_COLLECTIONS_PATH": str(_collections_path()),
+        "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
+        "ANSIBLE_INVENTORY_ENABLED": "yaml",
+        "ANSIBLE_DEPRECATION_WARNINGS": "False",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+    }
+
+
+def _collections_path() -> Path:
+    """The directory that holds our ``ansible_collections``: beside the package (wheel) or in the checkout."""
+    beside = Path(torc_remote.__file__).resolve().parent.parent
+    for path in (beside, beside / "collections"):
+        if (path / "ansible_collections/torc/remote/playbooks").is_dir():
+            return path
+    raise PlayError(f"The collection torc.remote is missing beside {beside}; install torc-remote again.")
+
+
+def _last_words(stdout: str) -> str:
+    lines = [line.strip() for line in stdout.splitlines() if line.strip()]
+    return " ".join(lines[-5:]) or "it said nothing"
+
+
+@contextmanager
+def _without_secrets() -> Iterator[None]:
+    """ansible-runner stores the whole environment in a file; secrets travel in one of ours instead."""
+    kept = {name: os.environ.pop(name) for name in _SECRET_VARIABLES if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+@contextmanager
+def _termination() -> Iterator[threading.Event]:
+    """SIGINT and SIGTERM set the event instead of ending the program."""
+    event = threading.Event()
+
+    def remember(signum: int, frame: FrameType | None) -> None:
+        event.set()
+
+    previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

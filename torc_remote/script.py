@@ -1,0 +1,104 @@
+"""What is sent to a host and what comes back: shell scripts by stdin, marked lines as the answer.
+
+A script goes to ``/bin/sh -s`` as one brace group. The shell parses the group as a whole before it runs the
+first command, so a transfer that was cut short does nothing. Values reach the script as positional parameters
+and as exported variables, in single quotes; they are never spliced into shell text.
+
+The answer consists of lines ``torc-NONCE key=value``; everything else (login files may print anything) is noise.
+A key that occurs several times carries one value of several lines.
+"""
+
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torc_remote.errors import UsageError
+
+COMMAND = "/bin/sh -s"
+"""The only command that is ever run on a host; whatever the login shell, it has nothing to quote."""
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+class ScriptValueError(UsageError):
+    """A value can't be passed to a shell."""
+
+
+def new_nonce() -> str:
+    """A word that nothing printed by a host's login files can contain by accident."""
+    return secrets.token_hex(8)
+
+
+def quote(value: str) -> str:
+    """The value as one single-quoted word of a POSIX shell."""
+    if "\0" in value:
+        raise ScriptValueError(f"the value {value[:40]!r} contains a NUL byte, which no command can receive")
+    return "'" + value.replace("'", "'\\''") + "'"
+
+
+def compose(
+    nonce: str,
+    parts: Sequence[str],
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> bytes:
+    """The whole text for the host's shell: prelude, then ``parts`` (library, script) in one brace group.
+
+    Raises ScriptValueError for a NUL byte in a value and for a name that is no shell variable.
+    """
+    exports = []
+    for name, value in (environment or {}).items():
+        if not _VARIABLE.match(name):
+            raise ScriptValueError(f"{name!r} is not the name of an environment variable")
+        exports.append(f"export {name}={quote(value)}")
+    prelude = [
+        "{",
+        f"torc_mark=torc-{nonce}",
+        "set -- " + " ".join(quote(argument) for argument in arguments),
+        *exports,
+    ]
+    text = "\n".join([*prelude, *(part.rstrip("\n") for part in parts), "} </dev/null", ""])
+    return text.encode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a script said.
+
+    ``values`` maps keys to text; ``complete`` tells whether the end marker came; ``noise`` is all other output.
+    """
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    complete: bool = False
+    noise: str = ""
+
+
+def parse_answer(nonce: str, stdout: str) -> Answer:
+    """Separate the marked lines from the noise.
+
+    A marker counts where it begins a line or follows noise that had no newline of its own.
+    """
+    mark = f"torc-{nonce} "
+    values: dict[str, str] = {}
+    noise: list[str] = []
+    for line in stdout.split("\n"):
+        before, found, marked = line.partition(mark)
+        if before.strip():
+            noise.append(before.rstrip("\r"))
+        if not found:
+            continue
+        key, _, value = marked.partition("=")
+        values[key] = f"{values[key]}\n{value}" if key in values else value
+    complete = values.pop("end", None) == "1"
+    return Answer(values, complete, "\n".join(noise))
+
+
+def printable(text: str) -> str:
+    """The text with control characters and undecodable bytes escaped, safe for a terminal and for JSON."""
+    return "".join(
+        char
+        if char in "\n\t" or (char.isprintable() and not 0xD800 <= ord(char) <= 0xDFFF)
+        else ascii(char)[1:-1]
+        for char in text
+    )
