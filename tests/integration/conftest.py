@@ -1,9 +1,16 @@
 """Fixtures with real processes behind them."""
 
-from collections.abc import Iterator
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from tests.support import wait_until
 from torc_remote.sandbox import Sandbox, start
 
 
@@ -12,3 +19,58 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """Three ssh hosts for the whole session: sandbox1, sandbox2, sandbox3."""
     with start(3, tmp_path_factory.mktemp("sandbox")) as running:
         yield running
+
+
+@dataclass(frozen=True)
+class Server:
+    """A built-in server in its own process; `url` includes the base path."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    database: Path
+    log: Path
+
+
+StartServer = Callable[..., Server]
+
+
+@pytest.fixture(scope="module")
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """Starts built-in servers: ``start_server(database=None, password="")``; they end with the module."""
+    started: list[Server] = []
+
+    def start_one(database: Path | None = None, password: str = "") -> Server:
+        directory = tmp_path_factory.mktemp("server")
+        started.append(_start_server(directory, database or directory / "torc.db", password))
+        return started[-1]
+
+    yield start_one
+    for server in started:
+        server.process.terminate()
+        server.process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def server(start_server: StartServer) -> Server:
+    """One built-in server for the module."""
+    return start_server()
+
+
+def _start_server(directory: Path, database: Path, password: str) -> Server:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TORC_")}
+    if password:
+        environment["TORC_PASSWORD"] = password
+    torc = Path(sys.executable).with_name("torc")
+    command = [torc, "server", "run", "--port", "0", "--database"]
+    out, log = directory / "server.out", directory / "server.log"
+    with out.open("wb") as stdout, log.open("wb") as stderr:
+        process = subprocess.Popen([*command, str(database)], stdout=stdout, stderr=stderr, env=environment)
+
+    def port() -> str:
+        if process.poll() is not None:
+            pytest.fail(f"the server left with {process.returncode}: {log.read_text()}")
+        announced = re.search(r"^TORC_SERVER_PORT=(\d+)$", out.read_text(), re.MULTILINE)
+        return announced[1] if announced else ""
+
+    url = f"http://127.0.0.1:{wait_until(port, 20)}/torc-service/v1"
+    return Server(url, process, database, log)

@@ -1,0 +1,22 @@
+"""The server as an ASGI application."""
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from torc_remote.builtin.server.auth import BasicAuth
+from torc_remote.builtin.server.database import Database
+from torc_remote.builtin.server.errors import install_handlers
+from torc_remote.builtin.server.routes import data, jobs, lifecycle, records, service, workflows
+
+BASE_PATH = "/torc-service/v1"
+
+
+def create_app(database: Database, password: str = "") -> ASGIApp:
+    """The API over an open database; with a password every request must bring it."""
+    app = FastAPI(title="torc-remote", openapi_url=None, redirect_slashes=False)
+    app.state.database = database
+    install_handlers(app)
+    # `service` comes last: it refuses whatever the others don't know.
+    for module in (workflows, lifecycle, jobs, records, data, service):
+        app.include_router(module.router, prefix=BASE_PATH)
+    return BasicAuth(app, password) if password else app

@@ -1,0 +1,84 @@
+"""Handing ready jobs to workers: each job to exactly one (torc wire 4.2)."""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from torc_remote.builtin.server.database import Connection, Record, find
+from torc_remote.builtin.server.errors import invalid
+from torc_remote.builtin.server.jobs import LABELS_FIT, OUTPUTS, add_relations, claimed_view, label_list
+from torc_remote.builtin.server.models import FreeResources
+from torc_remote.builtin.server.units import duration_seconds
+
+_GIB = 2**30
+_READY = f"""SELECT job.*, needs.num_cpus, needs.num_gpus, needs.memory_bytes
+    FROM job JOIN resource_requirements needs ON needs.id = job.resource_requirements_id
+    WHERE job.workflow_id = :workflow_id AND job.status = 'ready' AND {LABELS_FIT.format(":labels")}"""
+_FITS = """AND needs.num_cpus <= :num_cpus AND needs.num_gpus <= :num_gpus AND needs.num_nodes <= :num_nodes
+    AND needs.memory_bytes <= :memory_bytes AND (:seconds IS NULL OR needs.runtime_seconds <= :seconds)"""
+_BY_SIZE = """ORDER BY job.priority DESC, needs.num_gpus DESC, needs.runtime_seconds DESC,
+    needs.memory_bytes DESC, needs.num_cpus DESC, job.id"""
+_BY_PRIORITY = "ORDER BY job.priority DESC, job.id"
+
+
+def claim_fitting(connection: Connection, workflow_id: int, free: FreeResources, limit: int) -> Record:
+    """Claim at most `limit` ready jobs that fit together into the free resources.
+
+    Raises 404 for an unknown workflow and 422 for a time limit that is no duration.
+    """
+    seconds = _time_limit(free.time_limit)
+    workflow = find(connection, "workflow", workflow_id)
+    memory = max(0, min(free.memory_gb * _GIB, 2.0**62))
+    values = {**free.model_dump(), "memory_bytes": int(memory), "seconds": seconds}
+    values |= {"workflow_id": workflow_id, "labels": json.dumps(free.labels or [])}
+    rows = connection.execute(f"{_READY} {_FITS} {_BY_SIZE}", values)
+    return _claim(connection, workflow, _pack(rows, free.num_cpus, free.num_gpus, int(memory), limit))
+
+
+def claim_next(connection: Connection, workflow_id: int, labels: str, limit: int) -> Record:
+    """Claim at most `limit` ready jobs whatever they need; `labels` are separated by commas. Raises 404."""
+    workflow = find(connection, "workflow", workflow_id)
+    values = {"workflow_id": workflow_id, "labels": label_list(labels), "limit": max(0, limit)}
+    rows = connection.execute(f"{_READY} {_BY_PRIORITY} LIMIT :limit", values)
+    return _claim(connection, workflow, rows.fetchall())
+
+
+def _pack(rows: Iterable[sqlite3.Row], cpus: int, gpus: int, memory: int, limit: int) -> list[sqlite3.Row]:
+    chosen: list[sqlite3.Row] = []
+    for row in rows:
+        if len(chosen) >= limit or cpus <= 0:
+            break
+        if row["num_cpus"] <= cpus and row["num_gpus"] <= gpus and row["memory_bytes"] <= memory:
+            cpus, gpus, memory = cpus - row["num_cpus"], gpus - row["num_gpus"], memory - row["memory_bytes"]
+            chosen.append(row)
+    return chosen
+
+
+def _claim(connection: Connection, workflow: sqlite3.Row, rows: Sequence[sqlite3.Row]) -> Record:
+    if workflow["is_canceled"]:
+        return {"jobs": [], "reason": "Workflow is canceled"}
+    views = [_view(row) for row in rows]
+    if views:
+        connection.execute(
+            "UPDATE job SET status = 'pending', run_id = ? WHERE id IN (SELECT value FROM json_each(?))",
+            [workflow["run_id"], json.dumps([view["id"] for view in views])],
+        )
+        add_relations(connection, views, OUTPUTS)
+    return {"jobs": views}
+
+
+def _view(row: sqlite3.Row) -> Record:
+    view = claimed_view(row)
+    for name in ("num_cpus", "num_gpus", "memory_bytes"):
+        del view[name]
+    return {**view, "status": "pending"}
+
+
+def _time_limit(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return duration_seconds(text)
+    except ValueError as error:
+        message = f"Invalid time_limit format '{text}': {error}"
+        raise invalid(message, field="time_limit", value=text) from error

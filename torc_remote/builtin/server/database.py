@@ -1,0 +1,169 @@
+"""The SQLite file: one writer, many readers, rows as records."""
+
+import contextlib
+import fcntl
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from torc_remote.builtin.server.errors import not_found
+from torc_remote.errors import TorcError
+
+SCHEMA_VERSION = 1
+
+Record = dict[str, Any]
+Connection = sqlite3.Connection
+
+_FLAGS = frozenset({
+    "cancel_on_blocking_job_failure", "compute_node_ignore_workflow_completion", "enable_ro_crate",
+    "is_active", "is_archived", "is_canceled", "is_ephemeral", "supports_termination", "use_pending_failed",
+})  # fmt: skip
+_DOCUMENTS = frozenset({
+    "data", "env", "execution_config", "labels", "metadata", "resource_monitor_config", "scheduler",
+    "slurm_defaults",
+})  # fmt: skip
+_LABELS = {
+    "compute_node": "Compute node",
+    "file": "File",
+    "job": "Job",
+    "resource_requirements": "Resource requirements",
+    "result": "Result",
+    "task": "Task",
+    "user_data": "User data",
+    "workflow": "Workflow",
+}
+
+
+class Database:
+    """One open database file, which no other server can open at the same time.
+
+    Raises TorcError if another server holds the file, or if it isn't a database of this schema version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock_file = _lock(path)
+        self._writing = threading.Lock()
+        self._readers = threading.local()
+        try:
+            self._writer = self._open()
+            # An answered request survives a crash of the machine as well.
+            self._writer.execute("PRAGMA synchronous = FULL")
+            _migrate(self._writer, path)
+        except sqlite3.Error as error:
+            raise TorcError(
+                f"{path} can't be used as the server's database ({error}); name another --database."
+            ) from error
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One write transaction; it is on disk when the block has ended, and undone if the block raises."""
+        with self._writing, _transaction(self._writer, "BEGIN IMMEDIATE"):
+            yield self._writer
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent view of the data on this thread's own connection; waits for no writer."""
+        connection: Connection | None = getattr(self._readers, "connection", None)
+        if connection is None:
+            connection = self._readers.connection = self._open()
+            connection.execute("PRAGMA query_only = ON")
+        with _transaction(connection, "BEGIN"):
+            yield connection
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file and release the lock."""
+        self._writer.close()
+        self._lock_file.close()
+
+    def _open(self) -> Connection:
+        # Only the holder of the writing lock uses the writer, whatever its thread.
+        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+
+@contextlib.contextmanager
+def _transaction(connection: Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _lock(path: Path) -> Any:
+    try:
+        lock_file = path.with_name(path.name + ".lock").open("w")
+    except OSError as error:
+        raise TorcError(f"The database {path} can't be opened: {error.strerror}.") from error
+    try:
+        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock_file.close()
+        raise TorcError(f"Another server is using {path}; stop it, or name another --database.") from error
+    return lock_file
+
+
+def _migrate(connection: Connection, path: Path) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    empty = not connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_schema)").fetchone()[0]
+    if version == 0 and empty:
+        schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
+        connection.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+    elif version != SCHEMA_VERSION:
+        raise TorcError(
+            f"{path} has schema version {version}, this server needs {SCHEMA_VERSION}; "
+            "name another --database, or use the program that made this one."
+        )
+
+
+def record(row: sqlite3.Row) -> Record:
+    """The row as it stands on the wire: unset columns left out, flags and JSON documents decoded."""
+    return {name: _decode(name, row[name]) for name in row.keys() if row[name] is not None}  # noqa: SIM118  # a Row iterates over its values
+
+
+def _decode(name: str, value: Any) -> Any:
+    if name in _FLAGS:
+        return bool(value)
+    return json.loads(value) if name in _DOCUMENTS else value
+
+
+def _encode(name: str, value: Any) -> Any:
+    return json.dumps(value) if name in _DOCUMENTS and value is not None else value
+
+
+def insert(connection: Connection, table: str, values: Mapping[str, Any]) -> int:
+    """Insert one row and return its id. The keys are column names and never come from a request."""
+    columns = ", ".join(values)
+    marks = ", ".join("?" * len(values))
+    sql = f"INSERT INTO {table} ({columns}) VALUES ({marks}) RETURNING id"
+    row = connection.execute(sql, [_encode(name, value) for name, value in values.items()]).fetchone()
+    return int(row["id"])
+
+
+def update(connection: Connection, table: str, row_id: int, values: Mapping[str, Any]) -> None:
+    """Set the given columns of one row."""
+    if not values:
+        return
+    assignments = ", ".join(f"{name} = ?" for name in values)
+    sql = f"UPDATE {table} SET {assignments} WHERE id = ?"
+    connection.execute(sql, [*(_encode(name, value) for name, value in values.items()), row_id])
+
+
+def find(connection: Connection, table: str, row_id: int) -> sqlite3.Row:
+    """The row with this id. Raises the 404 that torc answers."""
+    sql = f"SELECT * FROM {table} WHERE id = ?"
+    row: sqlite3.Row | None = connection.execute(sql, [row_id]).fetchone()
+    if row is None:
+        raise not_found(f"{_LABELS[table]} not found with ID: {row_id}")
+    return row

@@ -1,0 +1,101 @@
+"""Running the server as a process."""
+
+import ipaddress
+import signal
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from torc_remote.builtin.server.app import BASE_PATH, create_app
+from torc_remote.builtin.server.database import Database
+from torc_remote.errors import TorcError, UsageError
+
+_GRACE_SECONDS = 5
+
+
+def serve(host: str, port: int, database: Path, password: str = "") -> None:
+    """Serve `database` until SIGTERM or SIGINT; port 0 takes a free one.
+
+    Prints ``TORC_SERVER_PORT=<n>`` on stdout once connections are accepted (torc wire 6). Raises UsageError
+    for an address that others reach when there is no password, TorcError if the address or the database can't
+    be used.
+    """
+    if not password and not _is_loopback(host):
+        raise UsageError(
+            f"Refusing to listen on {host} without a password, because whoever reaches it could run commands "
+            "as you: set TORC_PASSWORD or give --password-file."
+        )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    listener = _listen(host, port)
+    store = Database(database)
+    try:
+        config = uvicorn.Config(
+            create_app(store, password),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        _Server(config, host, database).run([listener])
+    finally:
+        store.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, host: str, database: Path) -> None:
+        super().__init__(config)
+        self._host = host
+        self._database = database
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections and announce the port."""
+        await super().startup(sockets)
+        if not sockets or self.should_exit:
+            return
+        port = sockets[0].getsockname()[1]
+        url = f"http://{_reachable_name(self._host)}:{port}{BASE_PATH}"
+        print(f"TORC_SERVER_PORT={port}", flush=True)
+        print(
+            f"Serving {self._database}; in another terminal: export TORC_API_URL={url}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    # uvicorn raises the signal again after its own shutdown: that is a normal end here.
+    raise SystemExit(0)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise TorcError(
+            f"Can't listen on {host} port {port}: {error.strerror}; choose another --port."
+        ) from error
+    return listener
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _reachable_name(host: str) -> str:
+    if host in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host

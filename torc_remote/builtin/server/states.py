@@ -1,0 +1,235 @@
+"""The state machine of workflows and jobs (torc wire 3.2, 3.5, 4.2, 4.6).
+
+Every function works inside a transaction of its caller.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection
+from typing import Any
+
+from torc_remote.builtin.server.clock import now
+from torc_remote.builtin.server.database import Connection, Record, find, insert, record, update
+from torc_remote.builtin.server.errors import invalid, wrong_state
+from torc_remote.builtin.server.models import Completion, ResultBody
+
+COMPLETE = ("completed", "failed", "canceled", "terminated")
+HELD = ("pending", "running")  # by a worker
+_UNFINISHED = "('uninitialized', 'blocked', 'ready', 'pending', 'running', 'pending_failed')"
+_COMPLETE = str(COMPLETE)
+_HELD = str(HELD)
+
+# A job that nobody holds and that has no outcome.
+_RESET = """status = 'uninitialized', start_time = NULL, compute_node_id = NULL, run_id = NULL,
+    result_id = NULL, attempt_id = 1"""
+
+
+def is_complete(connection: Connection, workflow: sqlite3.Row) -> bool:
+    """Whether no job has anything left to do, or the workflow is canceled."""
+    sql = f"SELECT EXISTS (SELECT 1 FROM job WHERE workflow_id = ? AND status IN {_UNFINISHED})"
+    return bool(workflow["is_canceled"] or not connection.execute(sql, [workflow["id"]]).fetchone()[0])
+
+
+def is_uninitialized(connection: Connection, workflow_id: int) -> bool:
+    """Whether no job has left its first state."""
+    first = "('uninitialized', 'disabled')"
+    sql = f"SELECT EXISTS (SELECT 1 FROM job WHERE workflow_id = ? AND status NOT IN {first})"
+    return not connection.execute(sql, [workflow_id]).fetchone()[0]
+
+
+def unblock(connection: Connection, workflow_id: int, finished: Collection[int] | None) -> None:
+    """Decide the blocked jobs whose last dependency is complete: canceled or ready.
+
+    `finished` are the jobs whose dependants are looked at (None: all of the workflow). A job becomes canceled
+    if it asks for that and a dependency was canceled, terminated, or failed with a return code other than 0;
+    what is canceled so is finished in its turn.
+    """
+    while finished is None or finished:
+        decided = _decide(connection, workflow_id, finished)
+        for status in ("ready", "canceled"):
+            ids = [row["id"] for row in decided if row["status"] == status]
+            connection.execute(
+                "UPDATE job SET status = ? WHERE id IN (SELECT value FROM json_each(?))",
+                [status, json.dumps(ids)],
+            )
+        finished = [row["id"] for row in decided if row["status"] == "canceled"]
+
+
+def _decide(connection: Connection, workflow_id: int, finished: Collection[int] | None) -> list[sqlite3.Row]:
+    dependants = ""
+    values: list[Any] = [workflow_id]
+    if finished is not None:
+        dependants = """AND job.id IN (SELECT job_id FROM job_depends_on
+                        WHERE depends_on_job_id IN (SELECT value FROM json_each(?)))"""
+        values.append(json.dumps(list(finished)))
+    # Of many dependencies the newest usually ends last, so that looking there first finds it at once.
+    return connection.execute(
+        f"""SELECT id, CASE WHEN cancel_on_blocking_job_failure AND EXISTS (
+                SELECT 1 FROM job_depends_on edge JOIN job needed ON needed.id = edge.depends_on_job_id
+                WHERE edge.job_id = job.id AND (needed.status IN ('canceled', 'terminated')
+                    OR needed.status = 'failed' AND coalesce(
+                        (SELECT return_code FROM result WHERE result.id = needed.result_id), 1) != 0)
+            ) THEN 'canceled' ELSE 'ready' END AS status
+            FROM job WHERE workflow_id = ? AND job.status = 'blocked' {dependants} AND (
+                SELECT 1 FROM job_depends_on edge JOIN job needed ON needed.id = edge.depends_on_job_id
+                WHERE edge.job_id = job.id AND needed.status NOT IN {_COMPLETE}
+                ORDER BY edge.depends_on_job_id DESC LIMIT 1) IS NULL""",
+        values,
+    ).fetchall()
+
+
+def initialize(
+    connection: Connection, workflow_id: int, only_uninitialized: bool, clear_ephemeral: bool
+) -> None:
+    """Make jobs blocked or ready, with the dependencies that files and user data imply.
+
+    All jobs but the disabled ones and those that a worker holds, or only the uninitialized ones. Raises the 404
+    of an unknown workflow.
+    """
+    find(connection, "workflow", workflow_id)
+    for relation, column in (("job_file", "file_id"), ("job_user_data", "user_data_id")):
+        connection.execute(
+            f"""INSERT OR IGNORE INTO job_depends_on SELECT consumer.job_id, producer.job_id
+                FROM {relation} consumer JOIN {relation} producer ON producer.{column} = consumer.{column}
+                JOIN job ON job.id = consumer.job_id
+                WHERE job.workflow_id = ? AND producer.is_output AND NOT consumer.is_output
+                AND producer.job_id != consumer.job_id""",
+            [workflow_id],
+        )
+    if clear_ephemeral:
+        connection.execute(
+            "UPDATE user_data SET data = NULL WHERE workflow_id = ? AND is_ephemeral", [workflow_id]
+        )
+    if not only_uninitialized:
+        untouched = ("disabled", *HELD)
+        sql = f"UPDATE job SET {_RESET} WHERE workflow_id = ? AND status NOT IN {untouched}"
+        connection.execute(sql, [workflow_id])
+    connection.execute(
+        "UPDATE job SET status = 'blocked' WHERE workflow_id = ? AND status = 'uninitialized'", [workflow_id]
+    )
+    unblock(connection, workflow_id, None)
+
+
+def reset_workflow(connection: Connection, workflow_id: int, force: bool) -> None:
+    """Begin a new run. Raises 422 if it is archived, or if workers hold jobs and `force` isn't given."""
+    workflow = find(connection, "workflow", workflow_id)
+    if workflow["is_archived"]:
+        raise invalid("Cannot reset workflow status: the workflow is archived")
+    if not force and _held(connection, workflow_id):
+        raise invalid("Cannot reset workflow status: jobs are currently running or pending submission")
+    new = {"run_id": workflow["run_id"] + 1, "is_canceled": False, "is_archived": False}
+    update(connection, "workflow", workflow_id, new)
+
+
+def reset_jobs(connection: Connection, workflow_id: int, failed_only: bool) -> int:
+    """Make jobs uninitialized and return how many were something else.
+
+    Raises 422 if workers hold jobs of this run: torc resets those as well, and the next worker starts them a
+    second time (torc wire 4.8). A forced reset of the workflow begins a new run and so makes the way free.
+    """
+    workflow = find(connection, "workflow", workflow_id)
+    if held := _held(connection, workflow_id, workflow["run_id"]):
+        raise invalid(
+            f"Cannot reset job status: {held} job(s) are running or pending; stop their workers first, "
+            "or reset the workflow with force"
+        )
+    which = "status IN ('failed', 'canceled', 'terminated', 'pending_failed')"
+    if not failed_only:
+        which = "status NOT IN ('uninitialized', 'disabled')"
+    return connection.execute(
+        f"UPDATE job SET {_RESET} WHERE workflow_id = ? AND {which}", [workflow_id]
+    ).rowcount
+
+
+def _held(connection: Connection, workflow_id: int, run_id: int | None = None) -> int:
+    held = f"workflow_id = ? AND status IN {_HELD} AND run_id = coalesce(?, run_id)"
+    sql = f"SELECT count(*) FROM job WHERE {held}"
+    return int(connection.execute(sql, [workflow_id, run_id]).fetchone()[0])
+
+
+def cancel_workflow(connection: Connection, workflow_id: int) -> None:
+    """Cancel the workflow and the jobs that workers hold; blocked and ready jobs stay as they are."""
+    find(connection, "workflow", workflow_id)
+    update(connection, "workflow", workflow_id, {"is_canceled": True})
+    sql = f"UPDATE job SET status = 'canceled' WHERE workflow_id = ? AND status IN {_HELD}"
+    connection.execute(sql, [workflow_id])
+
+
+def start_job(connection: Connection, job_id: int, run_id: int, compute_node_id: int) -> None:
+    """Note that a worker starts a job that it has claimed. Raises torc's 500 if the job isn't pending."""
+    job = find(connection, "job", job_id)
+    if job["status"] != "pending":
+        raise wrong_state(
+            f"job_id={job_id} has invalid status={job['status']}. Expected SubmittedPending for job start."
+        )
+    _check_run(connection, job["workflow_id"], run_id)
+    node = find(connection, "compute_node", compute_node_id)
+    if node["workflow_id"] != job["workflow_id"]:
+        raise invalid(f"Compute node {compute_node_id} works on another workflow than job {job_id}")
+    update(
+        connection,
+        "job",
+        job_id,
+        {"status": "running", "start_time": now(), "compute_node_id": compute_node_id},
+    )
+
+
+def change_status(connection: Connection, job_id: int, status: str, run_id: int) -> None:
+    """Put a job into a state without outcome; what was done after it is undone too. Raises 422 for others."""
+    if status in COMPLETE:
+        raise invalid(
+            f"Cannot set completion status '{status}' via manage_status_change. Use complete_job API instead."
+        )
+    if status in (*HELD, "pending_failed"):
+        raise invalid(f"Cannot set status '{status}' via manage_status_change. A worker's claim does that.")
+    job = find(connection, "job", job_id)
+    _check_run(connection, job["workflow_id"], run_id)
+    attempt_id = job["attempt_id"]
+    connection.execute(f"UPDATE job SET {_RESET} WHERE id = ?", [job_id])
+    update(connection, "job", job_id, {"status": status, "attempt_id": attempt_id})
+    if status == "uninitialized":
+        _reset_downstream(connection, job_id)
+
+
+def _reset_downstream(connection: Connection, job_id: int) -> None:
+    connection.execute(
+        f"""WITH RECURSIVE downstream (id) AS (
+                SELECT job_id FROM job_depends_on WHERE depends_on_job_id = ?
+                UNION SELECT job_id FROM job_depends_on JOIN downstream ON depends_on_job_id = downstream.id)
+            UPDATE job SET {_RESET} WHERE id IN (SELECT id FROM downstream) AND status IN {_COMPLETE}""",
+        [job_id],
+    )
+
+
+def rejection(connection: Connection, workflow: sqlite3.Row, entry: Completion) -> str:
+    """Why this completion can't be taken, or an empty text."""
+    job = connection.execute("SELECT workflow_id, status FROM job WHERE id = ?", [entry.job_id]).fetchone()
+    if job is None or job["workflow_id"] != workflow["id"]:
+        return f"job_id={entry.job_id} is not in workflow {workflow['id']}"
+    prefix = f"job_id={entry.job_id}"
+    if entry.status not in COMPLETE:
+        return f"{prefix}: status={entry.status} is not a completion status"
+    result = entry.result
+    told = (result.job_id, result.workflow_id, result.run_id, result.status)
+    if told != (entry.job_id, workflow["id"], entry.run_id, entry.status):
+        return f"{prefix}: the result names another job, workflow, run or status"
+    if job["status"] in COMPLETE:
+        return f"{prefix} is already complete with status={job['status']}"
+    if entry.run_id != workflow["run_id"]:
+        return f"{prefix}: run_id={entry.run_id} is not the current run_id={workflow['run_id']}"
+    return "" if job["status"] in HELD else f"{prefix} is not running (status={job['status']})"
+
+
+def complete(connection: Connection, result: ResultBody) -> None:
+    """Store a result that `rejection` accepts. The caller unblocks the dependants in the same transaction."""
+    job = record(find(connection, "job", result.job_id))
+    values: Record = {"attempt_id": job["attempt_id"], **result.given()}
+    result_id = insert(connection, "result", values)
+    done = {"status": result.status, "result_id": result_id, "start_time": None, "compute_node_id": None}
+    update(connection, "job", result.job_id, done)
+
+
+def _check_run(connection: Connection, workflow_id: int, run_id: int) -> None:
+    current = find(connection, "workflow", workflow_id)["run_id"]
+    if run_id != current:
+        raise invalid(f"run_id={run_id} is not the current run_id={current} of workflow {workflow_id}")
