@@ -197,7 +197,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             workflows = self._workflows(settings, path, cache)
             result = build_inventory(workflows, self._ssh_options(), keep_going=self.get_option("keep_going"))
         except TorcError as error:
-            raise AnsibleParserError(str(error)) from None  # the sentence tells all; Ansible prints causes too
+            # Ansible would print the causes as well; the sentence says it all.
+            raise AnsibleParserError(str(error)) from None
         self._populate(result)
 
     def _setting(self, name: str) -> Any:
