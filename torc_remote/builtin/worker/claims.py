@@ -7,7 +7,7 @@ import time
 from typing import Dict, List, Optional
 
 from .api import JSON, Api
-from .errors import RefusedError, UnavailableError
+from .errors import RefusedError, UnavailableError, WorkerError
 from .resources import Pool, Requirements, requirements_from_wire
 
 log = logging.getLogger("torc.worker")
@@ -88,15 +88,26 @@ class Claims:
             if current["status"] != "pending":
                 node_id = current.get("compute_node_id") or self._node_id
                 return bool(current["status"] == "running" and node_id == self._node_id)
+            self._check_run()
         try:
             self._api.put("/jobs/{}/start_job/{}/{}".format(job_id, self._run_id, self._node_id))
         except UnavailableError:
             self._unsure.append(job_id)
             raise
         except RefusedError as error:
+            self._check_run()
             log.warning("job_id=%s is not started here: %s", job_id, error)
             return False
         return True
+
+    def _check_run(self) -> None:
+        """Raises WorkerError when the workflow was reset: the jobs that are waiting belong to the new run."""
+        run_id = int(self._api.get("/workflows/{}".format(self._workflow_id))["run_id"])
+        if run_id != self._run_id:
+            self._run_id = run_id
+            raise WorkerError(
+                "workflow {} was reset: run {} needs a new worker".format(self._workflow_id, run_id)
+            )
 
     def give_back(self, job_id: int) -> None:
         """Make a claimed job ready again. Raises UnavailableError."""

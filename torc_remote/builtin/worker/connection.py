@@ -50,10 +50,10 @@ class Connection:
     ) -> None:
         parts = _split(url)
         credentials = credentials or Credentials()
-        if parts.password is not None and credentials.password is None:
-            credentials = credentials._replace(
-                username=unquote(parts.username or ""), password=unquote(parts.password)
-            )
+        if parts.username:
+            credentials = credentials._replace(username=unquote(parts.username))
+        if parts.password and credentials.password is None:
+            credentials = credentials._replace(password=unquote(parts.password))
         self.scheme = parts.scheme
         self.host = parts.hostname or ""
         self.port = parts.port

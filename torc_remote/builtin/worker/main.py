@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import sys
 from typing import List, Optional
 
@@ -13,7 +12,7 @@ from .connection import Connection
 from .errors import WorkerError
 from .logs import log_to_stderr
 from .resources import detect
-from .worker import Options, run_worker
+from .worker import Options, run_worker, worker_name
 
 HANDOVER = "_TORC_REMOTE_HANDOVER"
 """With this in the environment ``--version`` tells our torc from a native one."""
@@ -51,11 +50,6 @@ def _options(arguments: argparse.Namespace) -> Options:
         arguments.poll_interval,
         arguments.max_parallel_jobs,
     )
-
-
-def worker_name() -> str:
-    """The name under which the worker registers."""
-    return os.environ.get("TORC_WORKER_NAME") or socket.gethostname()
 
 
 def _parser() -> argparse.ArgumentParser:

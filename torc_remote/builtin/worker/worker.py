@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import signal
+import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -50,6 +52,11 @@ class Options(NamedTuple):
         """A file of this worker in the output directory; the pattern names ``host``, ``wf`` and ``run``."""
         host = re.sub(r"[^\w.-]", "_", self.hostname)
         return Path(self.output_dir) / pattern.format(host=host, wf=self.workflow_id, run=run_id)
+
+
+def worker_name() -> str:
+    """The name under which the worker registers: TORC_WORKER_NAME, else the host's."""
+    return os.environ.get("TORC_WORKER_NAME") or socket.gethostname()
 
 
 def run_worker(connection: Connection, options: Options) -> int:
