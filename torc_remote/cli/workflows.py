@@ -141,7 +141,8 @@ def reset_status(
     which = "the unsuccessful jobs" if failed_only else "all jobs"
     confirm(f"Reset {which} of workflow {workflow_id}?", no_prompts)
     count = reset_workflow(client, workflow_id, failed_only, reinitialize, force)
-    _say(app, workflow_id, f"Reset {count} job(s) of workflow {workflow_id}")
+    hint = "" if reinitialize or not failed_only else "; --reinitialize makes them ready for the next run"
+    _say(app, workflow_id, f"Reset {count} job(s) of workflow {workflow_id}{hint}")
 
 
 def _say(app: App, workflow_id: int, message: str) -> None:

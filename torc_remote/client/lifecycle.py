@@ -15,12 +15,14 @@ TERMINATED_RETURN_CODE = 143  # 128 + SIGTERM
 class ReleasedNode:
     """A compute node that is inactive now; ``terminated`` holds the jobs that were running on it.
 
-    ``changed`` tells whether the server had to be told anything.
+    ``requeued`` holds jobs that a worker had claimed and not started; ``changed`` tells whether the server had
+    to be told anything.
     """
 
     node_id: int
     hostname: str
     terminated: list[Json]
+    requeued: list[Json]
     changed: bool
 
 
@@ -64,8 +66,10 @@ def reset_workflow(
 def release_compute_node(client: TorcClient, workflow_id: int, node_id: int) -> ReleasedNode:
     """Tell the server that a worker is gone (torc wire 4.2, 4.8); doing it again changes nothing.
 
-    Its running jobs are reported as terminated with return code 143, and its node is set inactive. Only call
-    this when the worker's processes are proven to be gone. Raises TorcError when a job can't be reported.
+    Its running jobs are reported as terminated with return code 143, and its node is set inactive. Jobs that
+    were claimed and not started become ready again once no worker is left that could start them: the server
+    doesn't know whose they are. Only call this when the worker's processes are proven to be gone. Raises
+    TorcError when a job can't be reported.
     """
     node = client.get_compute_node(node_id)
     if (owner := node["workflow_id"]) != workflow_id:
@@ -75,8 +79,9 @@ def release_compute_node(client: TorcClient, workflow_id: int, node_id: int) -> 
     if node.get("is_active"):
         since = node.get("duration_seconds") or _seconds_since(node["start_time"])
         client.update_compute_node(node | {"is_active": False, "duration_seconds": since})
-    changed = bool(terminated or node.get("is_active"))
-    return ReleasedNode(node_id, str(node["hostname"]), terminated, changed)
+    requeued = _requeue_claimed(client, workflow_id)
+    changed = bool(terminated or requeued or node.get("is_active"))
+    return ReleasedNode(node_id, str(node["hostname"]), terminated, requeued, changed)
 
 
 def worker_version(client: TorcClient) -> str:
@@ -95,7 +100,8 @@ def ensure_runnable(client: TorcClient, workflow_id: int, change: bool = True) -
         state = "canceled" if ended["is_canceled"] else "complete"
         raise TorcError(
             f"Workflow {workflow_id} is {state}; to run it again, reset it with "
-            f"'torc workflows reset-status {workflow_id} --reinitialize' (--failed-only: just what went wrong)"
+            f"'torc workflows reset-status {workflow_id} --reinitialize' "
+            "(--failed-only: just what went wrong)"
         )
     if not client.is_uninitialized(workflow_id):
         return False
@@ -117,6 +123,14 @@ def _terminate(client: TorcClient, workflow_id: int, node_id: int, jobs: list[Js
     return [job for job in jobs if job["id"] in completed]
 
 
+def _requeue_claimed(client: TorcClient, workflow_id: int) -> list[Json]:
+    claimed = client.list_jobs(workflow_id, status="pending")
+    if not claimed or client.list_compute_nodes(workflow_id, is_active=True, limit=1):
+        return []
+    run_id = client.get_workflow(workflow_id)["run_id"]
+    return [client.set_job_status(job["id"], "ready", run_id) for job in claimed]
+
+
 def _completion(job: Json, run_id: int, node_id: int) -> Json:
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     ran = _seconds_since(job["start_time"]) if job.get("start_time") else 0.0
@@ -135,7 +149,7 @@ def _completion(job: Json, run_id: int, node_id: int) -> Json:
 
 
 def _jobs_on(client: TorcClient, workflow_id: int, node_id: int) -> list[Json]:
-    """The jobs that run on this node and on no other, whatever the server makes of the filter."""
+    """The jobs that run on this node, whatever the server makes of the filter."""
     jobs = client.list_jobs(workflow_id, status="running", active_compute_node_id=node_id)
     return [job for job in jobs if job.get("compute_node_id", node_id) == node_id]
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import ssl
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 _RETRIES = urllib3.Retry(
     total=3,
     read=1,
+    other=0,  # a certificate that is refused stays refused
     backoff_factor=0.2,
     backoff_jitter=0.2,
     status_forcelist=(502, 503, 504),
@@ -125,10 +127,7 @@ def _query_value(value: Any) -> Any:
 def _sentence(error: Exception, url: str, timeout: tuple[float, float]) -> str:
     """A transport error as a user understands it, with what to look at next."""
     if isinstance(error, requests.exceptions.SSLError):
-        return (
-            f"The certificate of {url} was not accepted: {_cause(error)}. "
-            "Give the CA's certificate with --tls-ca-cert if the server has a private one."
-        )
+        return _tls_sentence(_cause(error), url)
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return (
             f"The torc server at {url} accepted no connection within {timeout[0]:g} s. Is the address right?"
@@ -142,18 +141,31 @@ def _sentence(error: Exception, url: str, timeout: tuple[float, float]) -> str:
     if isinstance(error, requests.exceptions.InvalidURL):
         return f"The server's URL can't be used: {url}"
     return (
-        f"Cannot reach the torc server at {url}: {_cause(error)}. "
+        f"Cannot reach the torc server at {url}: {_reason(_cause(error))}. "
         "Is it running, and is --url (or TORC_API_URL) right?"
     )
 
 
-def _cause(error: BaseException) -> str:
-    """The innermost reason, such as 'Connection refused', without the layers of wrappers around it."""
+def _tls_sentence(cause: BaseException, url: str) -> str:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return (
+            f"The certificate of {url} was not accepted: {cause.verify_message}. "
+            "Give the CA's certificate with --tls-ca-cert if the server has a private one."
+        )
+    return f"No TLS connection to {url}: {_reason(cause)}. Does the server speak https, or is it http://?"
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The innermost error, without the layers of wrappers around it."""
     while True:
         inner = error.__cause__ or getattr(error, "reason", None) or next(iter(error.args), None)
         if not isinstance(inner, BaseException):
-            break
+            return error
         error = inner
+
+
+def _reason(error: BaseException) -> str:
+    """A few words, such as 'Connection refused'."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.rstrip(".")
     return str(error).rpartition(": ")[2].rstrip(".") or type(error).__name__
