@@ -122,7 +122,7 @@ class Api:
             )
         if reply.status == 403:
             raise DeniedError("the server forbids it (403 Forbidden): {}".format(message))
-        if reply.status >= 500 or reply.status in (408, 429):
+        if reply.status in (408, 429) or (reply.status >= 500 and reply.status != 501):
             raise UnavailableError("the server answered {}: {}".format(reply.status, message))
         raise RefusedError(reply.status, message)
 
