@@ -1,4 +1,4 @@
-"""Action plugin torc.remote.server_call: what a play has to ask or tell the torc server. Runs on the controller only."""
+"""Action plugin torc.remote.server_call: what a play has to ask or tell the torc server, from the controller."""
 
 DOCUMENTATION = r"""
 ---

@@ -87,8 +87,8 @@ class Shelf:
             archive = self.directory / (self.name if number == 1 else f"{self.name}.{number}")
             try:
                 os.link(self.part, archive)  # unlike a rename it never replaces a file
-                return archive
             except FileExistsError:
-                if checksum(archive) == sha256:
-                    return archive
-                number += 1
+                if checksum(archive) != sha256:
+                    number += 1
+                    continue
+            return archive

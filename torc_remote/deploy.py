@@ -85,6 +85,7 @@ def _run(
     import ansible_runner
 
     (directory / "project").mkdir()
+    (directory / "ansible.cfg").touch()
     hosts = directory / "hosts.yml"
     hosts.write_text(to_yaml(inventory))
     credentials = directory / "credentials.json"
@@ -104,7 +105,7 @@ def _run(
         forks=play.forks,
         settings={"pexpect_timeout": 1},
         quiet=True,
-        event_handler=lambda event: events.put(event) or False,
+        event_handler=events.put,
         cancel_callback=terminated.is_set,
     )
     gathered = _Gathered(inventory, play.on_result)
@@ -161,7 +162,7 @@ def _on_controller(data: Mapping[str, Any], result: Mapping[str, Any]) -> bool:
 def _environment(directory: Path) -> dict[str, str]:
     """The same for everybody: the user's ansible.cfg belongs to the user's own plays."""
     return {
-        "ANSIBLE_CONFIG": os.devnull,
+        "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",  # the runner would turn it off
         "ANSIBLE_COLLECTIONS_PATH": str(_collections_path()),
         "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),

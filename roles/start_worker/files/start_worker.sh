@@ -35,8 +35,10 @@ prepare_ca() {
   export TORC_TLS_CA_CERT="$dir/ca.pem"
 }
 
+# The name tells machines apart that share the directory, as the worker's own log does (torc wire 4.4).
 prepare_log() {
-  log=$output/torc_worker_${workflow}_${machine}_$server.log
+  name=$(printf '%s\n' "${TORC_WORKER_NAME:-$machine}" | tr -c 'A-Za-z0-9._\n-' _)
+  log=$output/torc_worker_${workflow}_${name}_$server.log
   { : >>"$log"; } 2>/dev/null || fail failed "cannot write the log $log"
   offset=$(wc -c <"$log" | tr -d ' ')
 }

@@ -1,0 +1,146 @@
+"""`torc remote install`, `status` and `stop`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from torc_remote.cli.app import App, pass_app
+from torc_remote.cli.options import TorcCommand
+from torc_remote.cli.progress import progress
+from torc_remote.cli.remote_options import (
+    configured_fleet,
+    host_timeout,
+    max_parallel_ssh,
+    optional_workflow,
+    output_dir_of_record,
+    verbose,
+)
+
+if TYPE_CHECKING:
+    from torc_remote.operations import HostResult
+
+
+@click.command(cls=TorcCommand)
+@optional_workflow
+@click.option(
+    "--binary",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A native torc binary; without it the built-in worker is installed",
+)
+@max_parallel_ssh
+@host_timeout(600)
+@verbose
+@pass_app
+def install(
+    app: App,
+    workflow_id: int | None,
+    binary: Path | None,
+    max_parallel_ssh: int,
+    host_timeout: int,
+    verbose: bool,
+) -> None:
+    """Put torc into ~/.local/bin on the hosts.
+
+    The built-in worker is one file that needs Python 3.8 or newer there. What is the same already stays.
+
+    \b
+    Example:
+      torc remote install 42
+      torc remote install 42 --binary ~/.cargo/bin/torc
+    """
+    from torc_remote import operations
+    from torc_remote.cli.remote_report import show
+
+    with progress(app, verbose) as on_step:
+        fleet = configured_fleet(app, workflow_id, max_parallel_ssh, host_timeout, on_step)
+        report = operations.install(fleet, binary)
+    show(app, report, lambda host: f"Installed {host.details['executable']}", "Installed on {} workers")
+
+
+@click.command(cls=TorcCommand)
+@optional_workflow
+@output_dir_of_record("--output-dir", text="Output directory on remote machines")
+@max_parallel_ssh
+@host_timeout(60)
+@verbose
+@pass_app
+def status(
+    app: App,
+    workflow_id: int | None,
+    output_dir: str | None,
+    max_parallel_ssh: int,
+    host_timeout: int,
+    verbose: bool,
+) -> None:
+    """Show which workers are still running.
+
+    \b
+    Example:
+      torc remote status 42
+      torc -f json remote status 42
+    """
+    from torc_remote import operations
+    from torc_remote.cli.remote_report import show_status
+
+    with progress(app, verbose) as on_step:
+        fleet = configured_fleet(app, workflow_id, max_parallel_ssh, host_timeout, on_step)
+        report = operations.status(fleet, output_dir)
+    show_status(app, report)
+
+
+@click.command(cls=TorcCommand)
+@optional_workflow
+@click.option("--force", is_flag=True, help="Send SIGKILL instead of SIGTERM")
+@output_dir_of_record("--output-dir", text="Output directory on remote machines")
+@max_parallel_ssh
+@host_timeout(60)
+@verbose
+@pass_app
+def stop(
+    app: App,
+    workflow_id: int | None,
+    force: bool,
+    output_dir: str | None,
+    max_parallel_ssh: int,
+    host_timeout: int,
+    verbose: bool,
+) -> None:
+    """Stop the workers and the jobs that they are running.
+
+    A process is signalled only when it is proven to be the worker that was started. The server is told which
+    jobs that ended, so that they can be run again.
+
+    \b
+    Example:
+      torc remote stop 42
+      torc remote stop 42 --force
+    """
+    from torc_remote import operations
+    from torc_remote.cli.remote_report import show
+
+    with progress(app, verbose) as on_step:
+        fleet = configured_fleet(app, workflow_id, max_parallel_ssh, host_timeout, on_step)
+        report = operations.stop(fleet, output_dir, force)
+    ended = sum(host.details.get("jobs_terminated", 0) for host in report.hosts)
+    if ended:
+        click.echo(
+            f"{ended} job(s) were terminated. To run them again: "
+            f"torc workflows reset-status {fleet.workflow_id} --failed-only --reinitialize, "
+            f"then torc remote run {fleet.workflow_id}",
+            err=True,
+        )
+    show(app, report, _say_stopped, "{} workers stopped")
+
+
+def _say_stopped(host: "HostResult") -> str:
+    pid = host.details.get("pid")
+    if host.state == "stopped":
+        text = f"Stopped (PID {pid})"
+    elif host.state == "stale":
+        text = f"Not running: {host.reason}; nothing was signalled"
+    else:
+        text = "Not running"
+    jobs = host.details.get("jobs_terminated")
+    return f"{text}, {jobs} job(s) terminated" if jobs else text

@@ -1,0 +1,120 @@
+"""`torc remote collect-logs` and `delete-logs`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from torc_remote.cli.app import App, pass_app
+from torc_remote.cli.options import TorcCommand
+from torc_remote.cli.progress import progress
+from torc_remote.cli.remote_options import (
+    configured_fleet,
+    host_timeout,
+    max_parallel_ssh,
+    optional_workflow,
+    output_dir_of_record,
+    verbose,
+)
+
+if TYPE_CHECKING:
+    from torc_remote.operations import HostResult
+
+
+@click.command(cls=TorcCommand)
+@optional_workflow
+@click.option(
+    "-l",
+    "--local-output-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="remote_logs",
+    show_default=True,
+    metavar="DIR",
+    help="Local directory for collected logs",
+)
+@output_dir_of_record("--remote-output-dir", text="Remote output directory")
+@click.option("--delete", is_flag=True, help="Delete remote logs after successful collection")
+@max_parallel_ssh
+@host_timeout(3600)
+@verbose
+@pass_app
+def collect_logs(
+    app: App,
+    workflow_id: int | None,
+    local_output_dir: Path,
+    output_dir: str | None,
+    delete: bool,
+    max_parallel_ssh: int,
+    host_timeout: int,
+    verbose: bool,
+) -> None:
+    """Collect the workers' logs, one archive a worker.
+
+    An archive has its name only when its checksum has been compared, and is never overwritten by a different
+    one. What has not changed since the last time is not fetched again.
+
+    \b
+    Example:
+      torc remote collect-logs 42 -l ./logs
+      torc remote collect-logs 42 --delete
+    """
+    from torc_remote import operations
+    from torc_remote.cli.remote_report import show
+
+    with progress(app, verbose) as on_step:
+        fleet = configured_fleet(app, workflow_id, max_parallel_ssh, host_timeout, on_step)
+        report = operations.collect_logs(fleet, local_output_dir, output_dir, delete)
+    show(app, report, _say_collected, "Logs of {} workers collected")
+
+
+@click.command(cls=TorcCommand)
+@optional_workflow
+@output_dir_of_record("--remote-output-dir", text="Remote output directory")
+@max_parallel_ssh
+@host_timeout(300)
+@verbose
+@pass_app
+def delete_logs(
+    app: App,
+    workflow_id: int | None,
+    output_dir: str | None,
+    max_parallel_ssh: int,
+    host_timeout: int,
+    verbose: bool,
+) -> None:
+    """Delete the workers' output on the hosts, without collecting it.
+
+    Only what the workers of this workflow made is removed, never under a running worker. Use
+    `collect-logs --delete` to save the logs first.
+
+    \b
+    Example:
+      torc remote delete-logs 42
+    """
+    from torc_remote import operations
+    from torc_remote.cli.remote_report import show
+
+    with progress(app, verbose) as on_step:
+        fleet = configured_fleet(app, workflow_id, max_parallel_ssh, host_timeout, on_step)
+        report = operations.delete_logs(fleet, output_dir)
+    show(app, report, _say_deleted, "Logs of {} workers deleted")
+
+
+def _say_collected(host: "HostResult") -> str:
+    from torc_remote.cli.remote_report import readable_size
+
+    if host.state == "absent":
+        return f"No logs: {host.reason}"
+    if host.state == "unchanged":
+        text = f"Unchanged: {host.details.get('archive')}"
+    else:
+        text = f"{host.details['archive']} ({readable_size(host.details['size'])})"
+    return f"{text}; {_say_deleted(host)}" if host.details.get("deleted") else text
+
+
+def _say_deleted(host: "HostResult") -> str:
+    if host.state == "absent":
+        return f"Nothing to delete: {host.reason}"
+    text = f"Deleted {host.details.get('removed')}"
+    kept = str(host.details.get("kept", "")).splitlines()
+    return f"{text}. Left there, not made by this workflow: {', '.join(kept)}" if kept else text

@@ -1,0 +1,89 @@
+"""Arguments and options that the commands of `torc remote` share, and how a command comes to its Fleet."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from torc_remote.cli.app import App
+from torc_remote.cli.selection import resolve_workflow_id
+from torc_remote.errors import UsageError
+
+if TYPE_CHECKING:
+    from torc_remote.operations import Fleet, OnStep
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+optional_workflow = click.argument("workflow_id", type=int, required=False)
+max_parallel_ssh = click.option(
+    "--max-parallel-ssh",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Maximum parallel SSH connections",
+)
+verbose = click.option(
+    "-v", "--verbose", is_flag=True, help="Show each host's answer as it arrives (stderr)."
+)
+
+
+def host_timeout(default: int) -> Callable[[Decorated], Decorated]:
+    """The option that bounds each step on a host."""
+    return click.option(
+        "--host-timeout",
+        type=click.IntRange(min=0),
+        default=default,
+        show_default=True,
+        metavar="SECONDS",
+        help="Bound on each step on a host; 0 for none",
+    )
+
+
+def output_dir_of_record(*names: str, text: str) -> Callable[[Decorated], Decorated]:
+    """An option for the directory on the hosts; left out, the directory counts that the worker was started with."""
+    return click.option(
+        *names,
+        "output_dir",
+        callback=_not_empty,
+        show_default="the one of the start, else torc_output",
+        metavar="DIR",
+        help=text,
+    )
+
+
+def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not value.strip():
+        raise UsageError(f"{param.opts[0]} is empty; leave it out or name a directory.")
+    return value
+
+
+def configured_fleet(
+    app: App,
+    workflow_id: int | None,
+    forks: int,
+    timeout: int,
+    on_step: "OnStep | None",
+    keep_going: bool = False,
+) -> "Fleet":
+    """The workers of the workflow that is meant. Raises TorcError when there are none."""
+    from torc_remote.operations import configured_workers
+
+    number = resolve_workflow_id(app, workflow_id)
+    workers = configured_workers(app.client(), number)
+    return fleet_of(app, number, workers, forks, timeout, on_step, keep_going)
+
+
+def fleet_of(
+    app: App,
+    workflow_id: int,
+    workers: Sequence[str],
+    forks: int,
+    timeout: int,
+    on_step: "OnStep | None",
+    keep_going: bool = False,
+) -> "Fleet":
+    """These workers of a workflow, and the way to them."""
+    from torc_remote.operations import Fleet, Reach
+
+    reach = Reach(forks=forks, host_timeout=timeout, keep_going=keep_going, on_step=on_step)
+    return Fleet(app.client(), workflow_id, workers, reach)

@@ -1,0 +1,118 @@
+"""How the reports of `torc remote` look: lines, a table, or JSON."""
+
+import datetime
+import signal
+from collections.abc import Callable, Sequence
+
+import click
+
+from torc_remote.cli.app import App
+from torc_remote.cli.output import print_json, table
+from torc_remote.operations import HostResult, Report
+
+Say = Callable[[HostResult], str]
+
+
+def show(app: App, report: Report, say: Say, summary: str) -> None:
+    """One line a host: what went well on stdout, the rest on stderr; then the summary. JSON is all on stdout.
+
+    Leaves the command with the report's exit code.
+    """
+    if app.format == "json":
+        print_json(report.as_json())
+    else:
+        for host in report.hosts:
+            mark, text = ("OK", say(host)) if host.ok else ("FAILED", failure(host))
+            click.echo(f"  [{mark}] {host.host}: {text}", err=not host.ok)
+        well = len(report.hosts) - len(report.failed)
+        click.echo(summary.format(f"{well}/{len(report.hosts)}"))
+    leave(report)
+
+
+def leave(report: Report) -> None:
+    """End the command with the report's exit code."""
+    click.get_current_context().exit(report.exit_code)
+
+
+def failure(host: HostResult) -> str:
+    """Why a host failed; the last lines of a dead worker's log are indented below."""
+    if host.state != "died":
+        return host.reason or host.state
+    lines = str(host.details.get("log", "")).splitlines()
+    if not lines:
+        return f"{host.reason}. It left no log (exit code {host.details.get('exit_code', 'unknown')})."
+    return "\n    ".join([f"{host.reason}. Last log:", *lines])
+
+
+def show_problems(title: str, hosts: Sequence[HostResult]) -> None:
+    """The contract's form for hosts that did not pass a check, on stderr."""
+    click.echo(
+        f"Error: {title} failed for {len(hosts)} worker(s):"
+        if title.startswith("SSH")
+        else f"Error: {title} failed on {len(hosts)} worker(s):",
+        err=True,
+    )
+    for host in hosts:
+        click.echo(f"  {host.host}: {host.reason}", err=True)
+
+
+def show_status(app: App, report: Report) -> None:
+    """The table of `torc remote status`; exits with the report's code."""
+    if app.format == "json":
+        print_json(report.as_json())
+    else:
+        rows = [[host.host, status_text(host)] for host in report.hosts]
+        click.echo(table(["Host", "Status"], rows, None))
+        running = sum(host.state == "running" for host in report.hosts)
+        click.echo(f"{running}/{len(report.hosts)} workers running")
+    leave(report)
+
+
+def status_text(host: HostResult) -> str:
+    """The contract's words first, then what else is known."""
+    if not host.ok:
+        return f"Unknown: {host.reason}"
+    pid = host.details.get("pid")
+    if host.state == "running":
+        return f"Running (PID {pid}){_since(host)}"
+    if host.state == "none":
+        return "Not Running: never started here"
+    if host.state == "stale":
+        return f"Not Running: {host.reason}"
+    return f"Not Running: {_ending(host)}"
+
+
+def _since(host: HostResult) -> str:
+    if "since" not in host.details:
+        return ""
+    moment = datetime.datetime.fromtimestamp(host.details["since"])
+    return f" since {moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _ending(host: HostResult) -> str:
+    code = host.details.get("exit_code")
+    last = str(host.details.get("log", "")).strip()
+    if code is None:
+        ending = "ended, nobody saw how"
+    elif code > 128:
+        ending = f"ended by {_signal_name(code - 128)}"
+    else:
+        ending = f"exited with code {code}"
+    return f"{ending}: {last}" if last else ending
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def readable_size(size: int) -> str:
+    """Bytes in the unit that suits."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"

@@ -1,0 +1,190 @@
+"""`torc remote run`."""
+
+import ipaddress
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import click
+
+from torc_remote.cli.app import App, pass_app
+from torc_remote.cli.options import TorcCommand
+from torc_remote.cli.progress import progress
+from torc_remote.cli.remote_options import (
+    configured_fleet,
+    host_timeout,
+    max_parallel_ssh,
+    optional_workflow,
+    verbose,
+)
+from torc_remote.cli.selection import resolve_workflow_id
+
+if TYPE_CHECKING:
+    from torc_remote.operations import Fleet, HostResult, Report
+
+# A workflow has hundreds of hosts at times; a few tell whether they are on this machine.
+_LOOKED_UP = 20
+
+
+@click.command(cls=TorcCommand)
+@optional_workflow
+@click.option(
+    "-w",
+    "--workers",
+    type=click.Path(path_type=Path),
+    help="Worker file to add before starting",
+    metavar="FILE",
+)
+@click.option(
+    "-o",
+    "--output-dir",
+    default="torc_output",
+    show_default=True,
+    metavar="DIR",
+    help="Output directory on remote machines",
+)
+@max_parallel_ssh
+@click.option(
+    "-p",
+    "--poll-interval",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often workers poll for jobs (seconds)",
+)
+@click.option(
+    "--max-parallel-jobs",
+    type=click.IntRange(min=1),
+    show_default="auto",
+    metavar="N",
+    help="Maximum parallel jobs per worker",
+)
+@click.option(
+    "--num-cpus",
+    type=click.IntRange(min=1),
+    show_default="auto",
+    metavar="N",
+    help="CPUs per worker (auto-detected if not specified)",
+)
+@click.option(
+    "--memory-gb",
+    type=click.FloatRange(min=0, min_open=True),
+    show_default="auto",
+    metavar="GB",
+    help="Memory per worker (auto-detected if not specified)",
+)
+@click.option(
+    "--num-gpus",
+    type=click.IntRange(min=0),
+    show_default="auto",
+    metavar="N",
+    help="GPUs per worker (auto-detected if not specified)",
+)
+@click.option("--skip-version-check", is_flag=True, help="Skip version verification (not recommended)")
+@click.option("--worker-url", metavar="URL", help="The server's URL as the workers see it, when it differs")
+@click.option("--keep-going", is_flag=True, help="Start the other workers when some hosts fail their check")
+@host_timeout(60)
+@verbose
+@pass_app
+def run(app: App, /, workflow_id: int | None, workers: Path | None, **options: Any) -> None:
+    """Start a detached worker on each of the workflow's machines.
+
+    First every host is checked: does it answer, has it the same torc? Unless all do, nothing is started.
+    A worker that is running already stays as it is. Workers end by themselves when the workflow is complete.
+
+    \b
+    Example:
+      torc remote run 42 --workers workers.txt --output-dir /data/torc_output --poll-interval 10
+      torc remote run 42
+    """
+    from torc_remote import operations
+
+    number = resolve_workflow_id(app, workflow_id)
+    if workers:
+        _add(app, number, workers)
+    choices = ("output_dir", "poll_interval", "max_parallel_jobs", "num_cpus", "memory_gb", "num_gpus")
+    wanted = operations.RunOptions(
+        **{name: options[name] for name in choices},
+        worker_url=options["worker_url"],
+        skip_version_check=options["skip_version_check"] or app.skip_version_check,
+    )
+    with progress(app, options["verbose"]) as on_step:
+        fleet = configured_fleet(
+            app, number, options["max_parallel_ssh"], options["host_timeout"], on_step, options["keep_going"]
+        )
+        if app.format != "json":
+            click.echo(f"Found {len(fleet.inventory.hosts)} worker(s) for workflow {number}")
+        _warn_of_localhost(wanted.worker_url or app.settings.api_url, fleet)
+        report = operations.run(fleet, wanted)
+    _show(app, report, options["keep_going"])
+
+
+def _add(app: App, workflow_id: int, file: Path) -> None:
+    """Store every entry of the file that is new; run checks the hosts itself."""
+    from torc_remote.workers import check_duplicates, read_worker_file
+
+    client = app.client()
+    new = check_duplicates(read_worker_file(file), client.list_remote_workers(workflow_id)).to_add
+    if new:
+        client.add_remote_workers(workflow_id, [address.stored for address in new])
+
+
+def _show(app: App, report: "Report", keep_going: bool) -> None:
+    from torc_remote.cli.remote_report import leave, show, show_problems
+
+    refused = [host for host in report.failed if host.state == "not_started"]
+    if app.format != "json" and refused and not keep_going:
+        unreachable = [host for host in report.failed if host.unreachable]
+        unfit = [host for host in report.failed if not host.unreachable and host not in refused]
+        if unreachable:
+            show_problems("SSH connectivity check", unreachable)
+        if unfit:
+            show_problems("Version check", unfit)
+        click.echo("Nothing was started. Use --keep-going to start the other workers.", err=True)
+        leave(report)
+    show(app, report, _say, "Started {} workers")
+
+
+def _say(host: "HostResult") -> str:
+    pid = host.details.get("pid")
+    return {
+        "registered": f"Started (PID {pid})",
+        "unregistered": f"Started (PID {pid}), not registered yet",
+        "already_running": f"Already running (PID {pid})",
+        "finished": "Finished",
+    }[host.state]
+
+
+def _warn_of_localhost(url: str, fleet: "Fleet") -> None:
+    """A worker on another machine would look for the server on its own."""
+    host = urlsplit(url).hostname or ""
+    if not _is_loopback(host):
+        return
+    addresses = [address.host for address in fleet.inventory.hosts.values()][:_LOOKED_UP]
+    if all(_is_loopback(_real_host(address)) for address in addresses):
+        return
+    click.echo(
+        f"Warning: the workers are told that the server is at {host}, which on their machines is themselves. "
+        f"Use --worker-url http://{os.uname().nodename}:{urlsplit(url).port or 80}/torc-service/v1, or whatever "
+        "address they reach it by.",
+        err=True,
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _real_host(host: str) -> str:
+    """What ssh's configuration makes of a host, without connecting."""
+    config = os.environ.get("TORC_REMOTE_SSH_CONFIG")
+    command = ["ssh", *(["-F", config] if config else []), "-G", "--", host]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    names = [line.split(" ", 1)[1] for line in answer.splitlines() if line.startswith("hostname ")]
+    return names[0] if names else host

@@ -1,0 +1,311 @@
+"""The library behind `torc remote`: each operation takes a workflow's workers and answers with a Report."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torc_remote.client.api import TorcClient
+from torc_remote.client.config import Settings
+from torc_remote.client.lifecycle import ensure_runnable, worker_version
+from torc_remote.deploy import HostAnswer, Play, run_play
+from torc_remote.errors import TorcError
+from torc_remote.inventory import Inventory, WorkflowWorkers, build_inventory
+from torc_remote.ssh import SshOptions, default_control_dir, ensure_control_dir, find_ssh_config
+from torc_remote.workers import WorkerAddress
+
+OnStep = Callable[["HostStep"], None]
+
+# What a script may answer and is well; anything else that a host says is a failure.
+_WELL = {
+    "run": {"registered", "unregistered", "finished", "already_running"},
+    "status": {"running", "exited", "none", "stale"},
+    "stop": {"stopped", "not_running", "stale"},
+    "collect-logs": {"collected", "unchanged", "absent"},
+    "delete-logs": {"deleted", "absent"},
+    "install": {"installed"},
+    "reach": {"reachable"},
+}
+_DETAILS = (
+    "pid",
+    "since",
+    "exit_code",
+    "version",
+    "output_dir",
+    "executable",
+    "log",
+    "jobs_terminated",
+    "archive",
+    "size",
+    "deleted",
+    "removed",
+    "kept",
+)
+_NUMBERS = {"pid", "since", "exit_code", "jobs_terminated", "size"}
+
+
+@dataclass(frozen=True)
+class HostResult:
+    """What one host answered to one operation.
+
+    ``worker`` is the stored address, ``host`` what reports call it. ``state`` is the script's word, or ``failed``,
+    ``unreachable``, ``invalid`` (the stored string is no address), ``not_started`` (nothing was tried, because of
+    other hosts). ``reason`` says why it is not ``ok``. ``details`` holds what else is known (_DETAILS).
+    """
+
+    worker: str
+    host: str
+    state: str
+    ok: bool
+    reason: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def unreachable(self) -> bool:
+        return self.state == "unreachable"
+
+
+@dataclass(frozen=True)
+class HostStep:
+    """One host has done one step of an operation, well or not; ``total`` hosts will."""
+
+    step: str
+    host: str
+    ok: bool
+    said: str
+    total: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """The results of one operation, in the order of the worker list; every host once."""
+
+    operation: str
+    workflow_id: int
+    hosts: Sequence[HostResult]
+
+    @cached_property
+    def failed(self) -> list[HostResult]:
+        return [host for host in self.hosts if not host.ok]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all well, 1 some host failed, 3 some host unreachable and none failed otherwise."""
+        if not self.failed:
+            return 0
+        return 3 if all(host.unreachable for host in self.failed) else 1
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape of report.schema.json."""
+        hosts = [
+            {
+                "worker": h.worker,
+                "host": h.host,
+                "state": h.state,
+                "ok": h.ok,
+                "reason": h.reason,
+                **h.details,
+            }
+            for h in self.hosts
+        ]
+        well = len(self.hosts) - len(self.failed)
+        unreachable = sum(host.unreachable for host in self.failed)
+        summary = {
+            "total": len(hosts),
+            "ok": well,
+            "failed": len(self.failed) - unreachable,
+            "unreachable": unreachable,
+        }
+        return {
+            "operation": self.operation,
+            "workflow_id": self.workflow_id,
+            "hosts": hosts,
+            "summary": summary,
+        }
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How to work on the hosts: ``forks`` at a time, ``host_timeout`` seconds for each step on a host (0: no bound).
+
+    ``on_step`` is called for each host as it answers. With ``keep_going`` bad hosts are left out instead of
+    stopping everything.
+    """
+
+    forks: int = 10
+    host_timeout: int = 60
+    keep_going: bool = False
+    on_step: OnStep | None = None
+
+
+class Fleet:
+    """The workers of one workflow and the way to them."""
+
+    def __init__(self, client: TorcClient, workflow_id: int, workers: Sequence[str], reach: Reach) -> None:
+        self.client = client
+        self.workflow_id = workflow_id
+        self.reach = reach
+        self.inventory = _inventory(workflow_id, workers, reach.keep_going)
+
+    @property
+    def settings(self) -> Settings:
+        return self.client.settings
+
+    def play(self, operation: str, playbook: str, variables: Mapping[str, Any]) -> Report:
+        """Run a playbook on all hosts; its last words on each become the report."""
+        play = Play(
+            playbook=playbook,
+            variables={
+                "torc_workflow_id": self.workflow_id,
+                "torc_host_timeout": self.reach.host_timeout,
+                **{name: value for name, value in variables.items() if value is not None},
+            },
+            forks=self.reach.forks,
+            on_result=self._relay,
+        )
+        answers = run_play(play, self.inventory, self.settings) if self.inventory.hosts else {}
+        return self._report(operation, answers)
+
+    def _relay(self, step: str, host: str, answer: HostAnswer) -> None:
+        if not self.reach.on_step:
+            return
+        said = str(answer.values.get("msg") or answer.values.get("state") or answer.status)
+        if answer.status == "unreachable":
+            said = ssh_reason(self.inventory.hosts[host].host, said)
+        label, total = self.inventory.labels[host], len(self.inventory.hosts)
+        self.reach.on_step(HostStep(step, label, answer.status == "ok", said, total))
+
+    def _report(self, operation: str, answers: Mapping[str, HostAnswer]) -> Report:
+        hosts = [
+            _host_result(operation, address, self.inventory.labels[name], answers[name])
+            for name, address in self.inventory.hosts.items()
+        ]
+        invalid = [
+            HostResult(bad.stored, bad.stored, "invalid", False, bad.reason) for bad in self.inventory.skipped
+        ]
+        return Report(operation, self.workflow_id, [*hosts, *invalid])
+
+
+def configured_workers(client: TorcClient, workflow_id: int) -> list[str]:
+    """The stored addresses. Raises TorcError when there are none."""
+    workers = client.list_remote_workers(workflow_id)
+    if not workers:
+        raise TorcError(
+            f"No workers configured for workflow {workflow_id}. "
+            "Use 'torc remote add-workers' or '--workers' flag."
+        )
+    return workers
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What `run` passes on to the workers; None: the worker's own default."""
+
+    output_dir: str = "torc_output"
+    poll_interval: float = 5.0
+    max_parallel_jobs: int | None = None
+    num_cpus: int | None = None
+    memory_gb: float | None = None
+    num_gpus: int | None = None
+    worker_url: str | None = None
+    skip_version_check: bool = False
+
+
+def run(fleet: Fleet, options: RunOptions) -> Report:
+    """Check all hosts, initialize the workflow where needed, start the workers, see that they stay.
+
+    By default nothing is started unless every host passes its check.
+    """
+    ensure_runnable(fleet.client, fleet.workflow_id, change=False)
+    return fleet.play(
+        "run",
+        "run",
+        {
+            "torc_output_dir": options.output_dir,
+            "torc_poll_interval": options.poll_interval,
+            "torc_max_parallel_jobs": options.max_parallel_jobs,
+            "torc_num_cpus": options.num_cpus,
+            "torc_memory_gb": options.memory_gb,
+            "torc_num_gpus": options.num_gpus,
+            "torc_worker_url": options.worker_url,
+            "torc_skip_version_check": options.skip_version_check,
+            "torc_expected_version": worker_version(fleet.client),
+            "torc_keep_going": fleet.reach.keep_going,
+        },
+    )
+
+
+def status(fleet: Fleet, output_dir: str | None) -> Report:
+    """Ask every host for its worker."""
+    return fleet.play("status", "status", {"torc_output_dir": output_dir})
+
+
+def stop(fleet: Fleet, output_dir: str | None, force: bool) -> Report:
+    """End the workers and their jobs' processes, and tell the server which jobs that ended."""
+    return fleet.play("stop", "stop", {"torc_output_dir": output_dir, "torc_force": force})
+
+
+def collect_logs(fleet: Fleet, destination: Path, output_dir: str | None, delete: bool) -> Report:
+    """Bring one archive from each host into ``destination``."""
+    variables = {
+        "torc_local_output_dir": str(destination.absolute()),
+        "torc_output_dir": output_dir,
+        "torc_delete": delete,
+    }
+    return fleet.play("collect-logs", "fetch_logs", variables)
+
+
+def delete_logs(fleet: Fleet, output_dir: str | None) -> Report:
+    """Remove what the workers made on the hosts."""
+    return fleet.play("delete-logs", "delete_logs", {"torc_output_dir": output_dir})
+
+
+def install(fleet: Fleet, binary: Path | None) -> Report:
+    """Put the built-in worker, or a native torc, on the hosts."""
+    return fleet.play("install", "install_torc", {"torc_binary": str(binary.absolute()) if binary else None})
+
+
+def check_reachable(fleet: Fleet) -> Report:
+    """Which hosts answer?"""
+    return fleet.play("reach", "reach", {})
+
+
+def _inventory(workflow_id: int, workers: Sequence[str], keep_going: bool) -> Inventory:
+    config = find_ssh_config(os.environ.get("TORC_REMOTE_SSH_CONFIG"))
+    options = SshOptions(ensure_control_dir(default_control_dir(os.environ, config)), config)
+    return build_inventory([WorkflowWorkers(workflow_id, "", workers)], options, keep_going=keep_going)
+
+
+def _host_result(operation: str, address: WorkerAddress, label: str, answer: HostAnswer) -> HostResult:
+    values = answer.values
+    details = {name: _detail(name, values[name]) for name in _DETAILS if values.get(name) not in (None, "")}
+    state = str(values.get("state", ""))
+    if answer.status == "unreachable":
+        state, reason = "unreachable", ssh_reason(address.host, str(values.get("msg", "")))
+    elif answer.status == "silent":
+        state, reason = "not_started", "nothing was done here, because of other hosts"
+    elif answer.status == "failed":
+        state, reason = state or "failed", str(values.get("msg", "failed"))
+    else:
+        reason = str(values.get("reason") or values.get("msg") or "")
+    ok = answer.status == "ok" and state in _WELL[operation]
+    if answer.status == "ok" and not ok:
+        state = "not_started"
+    return HostResult(address.stored, label, state, ok, reason, details)
+
+
+def _detail(name: str, value: Any) -> Any:
+    return int(value) if name in _NUMBERS and str(value).isdigit() else value
+
+
+def ssh_reason(host: str, message: str) -> str:
+    """ssh's own last words in the contract's form."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    said = lines[-1] if lines else "no answer"
+    said = said.rpartition("Failed to connect to the host via ssh: ")[2]
+    user_host, separator, rest = said.partition(": ")
+    if separator and "@" in user_host and " " not in user_host:
+        said = rest
+    return f"SSH connection failed to {host}: {said.rstrip('.')}"
