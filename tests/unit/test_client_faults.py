@@ -228,7 +228,7 @@ def test_another_major_version_is_an_error(server: FaultyServer) -> None:
 
 
 def test_a_ca_file_that_is_missing() -> None:
-    with pytest.raises(UsageError, match="'/no/ca.pem' is not a file"):
+    with pytest.raises(UsageError, match=r"'/no/ca.pem' is not a file"):
         TorcClient(load_settings({"tls_ca_cert": "/no/ca.pem"}, {}))
 
 

@@ -34,7 +34,9 @@ def jobs() -> None:
 
 @jobs.command("list")
 @click.argument("workflow_id", type=int, required=False)
-@click.option("-s", "--status", type=click.Choice(STATES), help="Only the jobs in this state.")
+@click.option(
+    "-s", "--status", type=click.Choice(STATES), metavar="STATE", help="Only the jobs in this state."
+)
 @list_options
 @pass_app
 def list_(app: App, workflow_id: int | None, status: str | None, limit: int | None, offset: int) -> None:

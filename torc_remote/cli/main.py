@@ -39,8 +39,7 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
     ctx.exit()
 
 
-@click.group(cls=LazyGroup, table=COMMANDS)
-@click.option(
+_version_option = click.option(
     "--version",
     is_flag=True,
     is_eager=True,
@@ -48,6 +47,10 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
     callback=_print_version,
     help="Show the version.",
 )
+
+
+@click.group(cls=LazyGroup, table=COMMANDS)
+@_version_option
 def torc() -> None:
     """Run Torc workflows, here or on machines that you reach with ssh.
 
@@ -62,20 +65,22 @@ def torc() -> None:
 
 def main() -> None:
     """The console script `torc`."""
-    sys.exit(_run(torc, "torc", sys.argv[1:]))
+    sys.exit(run(torc, "torc", sys.argv[1:]))
 
 
 def remote_main() -> None:
     """The console script `torc-remote`: the group `remote` alone."""
     from torc_remote.cli.remote import remote
 
-    sys.exit(_run(remote, "torc-remote", sys.argv[1:]))
+    sys.exit(run(_version_option(remote), "torc-remote", sys.argv[1:]))
 
 
-def _run(command: click.Command, name: str, argv: list[str]) -> int:
+def run(command: click.Command, name: str, argv: list[str]) -> int:
+    """Run ``command`` with the words ``argv``; the exit code. Whatever goes wrong is told on stderr."""
     try:
         code = command.main(argv, prog_name=name, obj=App(argv), standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout:  # None where the caller closed it
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has left, as in `torc jobs list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

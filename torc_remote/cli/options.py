@@ -94,15 +94,11 @@ class TorcCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The command's own options; the global ones in full on the root only, elsewhere by name."""
-        records = [record for param in self.params if (record := param.get_help_record(ctx))]
-        if help_option := self.get_help_option(ctx):
-            records.extend(filter(None, [help_option.get_help_record(ctx)]))
-        with formatter.section("Options"):
-            formatter.write_dl(records)
-        shared = [param for param in self.get_params(ctx) if param in GLOBAL_OPTIONS]
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        shared = [option for option in options if option in GLOBAL_OPTIONS]
+        _write_options(ctx, formatter, "Options", [option for option in options if option not in shared])
         if ctx.parent is None:
-            with formatter.section("Global options, before or after any command"):
-                formatter.write_dl(list(filter(None, (option.get_help_record(ctx) for option in shared))))
+            _write_options(ctx, formatter, "Global options, before or after any command", shared)
         else:
             with formatter.section(f"Global options (explained by '{ctx.find_root().info_name} --help')"):
                 formatter.write_text(" ".join(option.opts[-1] for option in shared))
@@ -156,6 +152,13 @@ class LazyGroup(TorcGroup):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, short_help) for name, (_, short_help) in self.table.items()])
+
+
+def _write_options(
+    ctx: click.Context, formatter: click.HelpFormatter, heading: str, options: list[click.Option]
+) -> None:
+    with formatter.section(heading):
+        formatter.write_dl([record for option in options if (record := option.get_help_record(ctx))])
 
 
 def _names(params: list[click.Parameter]) -> set[str]:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
+from torc_remote.cli.options import TorcGroup
 from torc_remote.errors import TorcError, UsageError
 
 
-@click.group()
+@click.group(cls=TorcGroup)
 def server() -> None:
     """Run the small server that comes with torc-remote.
 
@@ -54,6 +55,8 @@ def run(host: str, port: int, database: Path, password_file: Path | None) -> Non
     try:
         from torc_remote.builtin.server.serve import serve
     except ModuleNotFoundError as error:
+        if error.name not in ("fastapi", "uvicorn"):
+            raise
         raise TorcError(
             f"The built-in server needs {error.name}, which isn't installed: pip install 'torc-remote[server]'"
         ) from error

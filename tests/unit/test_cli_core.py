@@ -1,0 +1,179 @@
+"""What all commands have in common: help, global options, errors, lazy imports."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from torc_remote.cli import main as cli
+from torc_remote.cli.app import App, pass_app
+from torc_remote.cli.options import GLOBAL_OPTIONS, TorcGroup
+from torc_remote.errors import TorcError
+
+TORC = Path(sys.executable).with_name("torc")
+
+
+def walk(
+    command: click.Command, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """The command and everything below it, each with its path."""
+    yield path, command
+    if isinstance(command, click.Group):
+        ctx = click.Context(command)
+        for name in command.list_commands(ctx):
+            child = command.get_command(ctx, name)
+            assert child is not None, f"{path} lists {name}, and doesn't have it"
+            yield from walk(child, (*path, name))
+
+
+def everything() -> list[tuple[str, ...]]:
+    return [path for path, _ in walk(cli.torc)]
+
+
+@pytest.mark.parametrize("path", everything(), ids=" ".join)
+def test_help_has_an_example_and_the_global_options(path: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli.torc, [*path, "-h"], prog_name="torc")
+    assert result.exit_code == 0, result.output
+    assert "\n  Example:\n    " in result.output
+    assert "--url" in result.output
+    assert max(len(line) for line in result.output.splitlines() if not line.startswith("    torc ")) <= 80
+
+
+def test_the_table_of_commands_has_their_names() -> None:
+    ctx = click.Context(cli.torc)
+    names = [command.name for name in cli.COMMANDS if (command := cli.torc.get_command(ctx, name))]
+    assert names == list(cli.COMMANDS)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys; sys.argv = ['torc', '--help']; from torc_remote.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: print(*sys.modules, file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "Usage: torc" in result.stdout
+    loaded = {name.split(".")[0] for name in result.stderr.split()}
+    assert loaded.isdisjoint(
+        {"requests", "urllib3", "ansible", "ansible_runner", "fastapi", "rich", "yaml", "ssl"}
+    )
+
+
+@click.group(cls=TorcGroup)
+def group() -> None:
+    """A group for tests."""
+
+
+@group.command()
+@click.option("--skip-version-check", is_flag=True)
+@pass_app
+def show(app: App, skip_version_check: bool) -> None:
+    """A command whose own option has the name of a global one."""
+    settings = app.settings
+    click.echo(f"{settings.api_url} {settings.format} {app.skip_version_check} {skip_version_check}")
+
+
+@pytest.mark.parametrize(
+    ("args", "shown"),
+    [
+        (["--url", "http://a", "show"], "http://a table False False"),
+        (["show", "--url", "http://b"], "http://b table False False"),
+        (["--url", "http://a", "-f", "json", "show", "--url", "http://b"], "http://b json False False"),
+        (["--skip-version-check", "show"], "http://env table True False"),
+        (["show", "--skip-version-check"], "http://env table False True"),
+    ],
+)
+def test_global_options_before_and_after(args: list[str], shown: str) -> None:
+    result = CliRunner(env={"TORC_API_URL": "http://env"}).invoke(group, args)
+    assert result.output == f"{shown}\n"
+
+
+def test_prompt_password_asks_on_stderr() -> None:
+    app = App()
+    result = CliRunner().invoke(group, ["--prompt-password", "show"], input="s3cret\n", obj=app)
+    assert result.exit_code == 0
+    assert app.settings.password == "s3cret"
+    assert "Password" not in result.stdout
+    assert "s3cret" not in result.output
+
+
+def test_every_global_option_has_one_name_only() -> None:
+    names = [name for option in GLOBAL_OPTIONS for name in option.opts]
+    assert len(names) == len(set(names))
+
+
+@click.command()
+@click.argument("kind")
+def failing(kind: str) -> None:
+    """Fails in the way that is asked for."""
+    errors: dict[str, BaseException] = {
+        "expected": TorcError("the server is on holiday"),
+        "unexpected": ZeroDivisionError("by zero"),
+        "interrupt": KeyboardInterrupt(),
+        "usage": click.UsageError("not so"),
+    }
+    if kind == "noted":
+        errors["noted"] = TorcError("first")
+        errors["noted"].add_note("second")
+    raise errors[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "message"),
+    [
+        ("expected", 1, "Error: the server is on holiday\n"),
+        ("noted", 1, "Error: first\nsecond\n"),
+        ("usage", 2, "Error: not so\n"),
+        ("interrupt", 130, "Interrupted.\n"),
+    ],
+)
+def test_expected_failures(kind: str, code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(failing, "torc", [kind]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.endswith(message)
+    assert "Traceback" not in captured.err
+
+
+def test_an_unexpected_failure_keeps_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cli.run(failing, "torc", ["unexpected"]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("Error: unexpected ZeroDivisionError: by zero.")
+    assert message.count("\n") == 1
+    file = Path(message.split()[-1])
+    assert "in failing" in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_unexpected_failure_where_nothing_can_be_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    assert cli.run(failing, "torc", ["unexpected"]) == 1
+    assert "in failing" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_is_no_failure() -> None:
+    command = f"{TORC} --help | true; echo ${{PIPESTATUS[0]}}; {TORC} --help >&-"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert result.stderr == ""
+    assert result.stdout in ("0\n", "1\n")
+
+
+@pytest.mark.parametrize("name", ["torc", "torc-remote"])
+def test_version(name: str) -> None:
+    result = subprocess.run([TORC.with_name(name), "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout == f"{name} 1.0.0\n"
+
+
+def test_usage_errors() -> None:
+    result = subprocess.run([TORC, "jobs", "list", "one"], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "'one' is not a valid integer" in result.stderr
