@@ -30,14 +30,12 @@ _SSHD_CONFIG = string.Template("""\
 ${extra}\
 HostKey $directory/host_key
 AuthorizedKeysFile $directory/user_key.pub
-AllowUsers $user
 PermitRootLogin prohibit-password
 AuthenticationMethods publickey
 StrictModes no
 UsePAM no
 UseDNS no
 PidFile none
-PermitUserRC no
 PrintMotd no
 PrintLastLog no
 LogLevel VERBOSE
