@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.integration.conftest import Server, StartServer
 from tests.support import wait_until
 from tests.worker_support import Rest, old_python, run_worker, worker
-
 from torc_remote.builtin.worker.zipapp_builder import build_zipapp
 
 
