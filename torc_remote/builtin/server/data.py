@@ -13,7 +13,7 @@ Table = Literal["file", "user_data"]
 def create_named(
     connection: Connection, table: Table, bodies: Sequence[FileBody | UserDataBody]
 ) -> list[Record]:
-    """Insert records and return them in the order of the request. Raises 404 (workflow), 422 (double name)."""
+    """Insert records and return them as they were ordered. Raises 404 (workflow), 422 (double name)."""
     created: list[Record] = []
     for body in bodies:
         find(connection, "workflow", body.workflow_id)
@@ -24,7 +24,7 @@ def create_named(
 
 
 def update_named(connection: Connection, table: Table, row_id: int, body: FileBody | UserDataBody) -> Record:
-    """Set what the body gives and return the record. Raises 404, and 422 for another workflow or a double name."""
+    """Set what the body gives and return the record. Raises 404, 422 (another workflow, double name)."""
     row = find(connection, table, row_id)
     if body.workflow_id != row["workflow_id"]:
         raise invalid(f"{table} {row_id} belongs to workflow {row['workflow_id']}")

@@ -51,9 +51,10 @@ class Database:
         self._readers = threading.local()
         try:
             self._writer = self._open()
+            _check_or_create(self._writer, path)
+            self._writer.execute("PRAGMA journal_mode = WAL")
             # An answered request survives a crash of the machine as well.
             self._writer.execute("PRAGMA synchronous = FULL")
-            _migrate(self._writer, path)
         except sqlite3.Error as error:
             raise TorcError(
                 f"{path} can't be used as the server's database ({error}); name another --database."
@@ -84,7 +85,6 @@ class Database:
         # Only the holder of the writing lock uses the writer, whatever its thread.
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
 
@@ -114,7 +114,7 @@ def _lock(path: Path) -> Any:
     return lock_file
 
 
-def _migrate(connection: Connection, path: Path) -> None:
+def _check_or_create(connection: Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     empty = not connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_schema)").fetchone()[0]
     if version == 0 and empty:

@@ -83,8 +83,8 @@ def initialize(
 ) -> None:
     """Make jobs blocked or ready, with the dependencies that files and user data imply.
 
-    All jobs but the disabled ones and those that a worker holds, or only the uninitialized ones. Raises the 404
-    of an unknown workflow.
+    All jobs but the disabled ones and those that a worker holds, or only the uninitialized ones. Raises the
+    404 of an unknown workflow.
     """
     find(connection, "workflow", workflow_id)
     for relation, column in (("job_file", "file_id"), ("job_user_data", "user_data_id")):
