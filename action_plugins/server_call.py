@@ -22,6 +22,10 @@ options:
     description: IDs of compute nodes, separated by blanks, for V(release).
     type: str
     default: ""
+  stopped:
+    description: The worker was stopped just now, so the jobs that it terminated itself are counted too.
+    type: bool
+    default: false
   api_url:
     description: The server's URL; by default what torc's environment and configuration files say.
     type: str
@@ -39,7 +43,7 @@ version:
 jobs_terminated:
   description: How many jobs the released nodes were running.
   type: int
-  returned: for release
+  returned: for release, when something was to be told
 """
 
 from collections.abc import Mapping
@@ -64,7 +68,7 @@ Result = dict[str, Any]
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no type information
     """One call, or the few that belong together."""
 
-    _VALID_ARGS = frozenset(("call", "workflow_id", "nodes", "api_url", "credentials_file"))
+    _VALID_ARGS = frozenset(("call", "workflow_id", "nodes", "stopped", "api_url", "credentials_file"))
     _supports_check_mode = True
     _supports_async = False
 
@@ -94,10 +98,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no type inf
             return {"skipped": True}
         workflow_id, nodes = int(args["workflow_id"]), str(args.get("nodes", "")).split()
         released = [release_compute_node(client, workflow_id, int(node)) for node in nodes]
-        terminated = [
-            client.list_results(workflow_id, compute_node_id=int(node), status="terminated") for node in nodes
-        ]
-        return {
-            "changed": any(node.changed for node in released),
-            "jobs_terminated": sum(len(results) for results in terminated),
-        }
+        changed = any(node.changed for node in released)
+        result: Result = {"changed": changed}
+        if changed or args.get("stopped"):
+            ended = [
+                client.list_results(workflow_id, compute_node_id=int(n), status="terminated") for n in nodes
+            ]
+            result["jobs_terminated"] = sum(map(len, ended))
+        return result

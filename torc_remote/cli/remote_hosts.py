@@ -131,7 +131,8 @@ def stop(
             f"then torc remote run {fleet.workflow_id}",
             err=True,
         )
-    show(app, report, _say_stopped, "{} workers stopped")
+    stopped = sum(host.state == "stopped" for host in report.hosts)
+    show(app, report, _say_stopped, f"{stopped}/{len(report.hosts)} workers stopped")
 
 
 def _say_stopped(host: "HostResult") -> str:

@@ -1,9 +1,10 @@
 # shellcheck shell=sh
 # A worker's output directory: which one it is and what in it belongs to a workflow.
 #
-# Start leaves .torc-remote there: a line `workflow ID SERVER created=0|1` for each start. The directory is a
-# workflow's own when start made it and no other workflow was ever there; otherwise only the files count that torc
-# names after the workflow (torc wire 4.4).
+# Start leaves .torc-remote there: a line `started ID SERVER NAME created=0|1` for each start, and `ended ID SERVER NAME`
+# for each end. The directory is a workflow's own when start made it and no other workflow was ever there; otherwise
+# only the files count that torc names after the workflow (torc wire 4.4). NAME is the worker's: machines may share the
+# directory without sharing a home, so it is here that they learn of each other.
 
 # locate_output WORKFLOW SERVER OUTPUT_DIR: sets `output`, the real path; an empty OUTPUT_DIR means the recorded one.
 # Fails where it does not exist.
@@ -18,7 +19,7 @@ locate_output() {
   fi
   output=$path
   [ -d "$path" ] || return 1
-  output=$(cd "$path" && pwd -P && printf x) || fail failed "the directory $path cannot be entered"
+  output=$(cd "$path" 2>/dev/null && pwd -P && printf x) || fail failed "the directory $path cannot be entered"
   output=${output%"$nl"x}
 }
 
@@ -34,8 +35,8 @@ own_files() {
 # exclusive WORKFLOW SERVER: did start make the directory, for this workflow alone?
 exclusive() {
   [ -f .torc-remote ] && awk -v id="$1" -v server="$2" '
-    $1 == "workflow" && $2 == id && $3 == server { if ($4 == "created=1") created = 1; next }
-    { other = 1 }
+    !($2 == id && $3 == server) { other = 1 }
+    $5 == "created=1" { created = 1 }
     END { exit !(created && !other) }' .torc-remote
 }
 
@@ -59,6 +60,19 @@ manifest() {
   fi | LC_ALL=C sort | checksum
 }
 
+# note_end WORKFLOW SERVER: this machine's worker has ended, which its parent may not have lived to say
+note_end() {
+  [ ! -f "$r_output/.torc-remote" ] || [ -z "$(unended "$r_output/.torc-remote" "$1 $2 $name")" ] ||
+    printf 'ended %s %s %s\n' "$1" "$2" "$name" >>"$r_output/.torc-remote"
+}
+
+# unended MARKER [WORKER]: a line "ID SERVER NAME" for each worker (or this one) whose end is not known
+unended() {
+  awk -v only="${2:-}" '
+    { worker = $2 " " $3 " " $4; last[worker] = $1 }
+    END { for (worker in last) if (last[worker] == "started" && (only == "" || worker == only)) print worker }' "$1"
+}
+
 # live_worker: a line for each worker, of whatever workflow, that may be writing to the directory
 live_worker() {
   for live_dir in "$state_home"/*/*; do
@@ -69,6 +83,9 @@ live_worker() {
     elif [ "$r_boot" = "$(boot_id)" ] && alive "$r_pid" "$r_start"; then
       printf 'PID %s\n' "$r_pid"
     fi
+  done
+  [ ! -f "$output/.torc-remote" ] || unended "$output/.torc-remote" | while read -r other_id other_server other_name; do
+    [ "$other_name" = "$name" ] || printf 'that of workflow %s on %s\n' "$other_id" "$other_name"
   done
   for live_file in "$output"/torc_worker_*.pid; do
     live_id=${live_file##*/torc_worker_} live_id=${live_id%.pid}

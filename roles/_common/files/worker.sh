@@ -161,9 +161,11 @@ family() {
 
 # --- a worker's record ---------------------------------------------------------------------------------------
 
-# locate WORKFLOW SERVER: sets `dir`, the worker's state directory
+# locate WORKFLOW SERVER: sets `dir`, the worker's state directory, and `name`, which tells the workers apart that
+# share an output directory (the worker registers under it; torc wire 4.4)
 locate() {
   machine=$(uname -n | tr -c 'A-Za-z0-9._\n-' _)
+  name=$(printf '%s\n' "${TORC_WORKER_NAME:-$machine}" | tr -c 'A-Za-z0-9._\n-' _)
   state_home=${XDG_STATE_HOME:-$library_home/.local/state}/torc-remote
   dir=$state_home/$machine/$1-$2
 }

@@ -38,7 +38,7 @@ remove_own_files() {
 # Takes the workflow's lines out of the marker; who made the directory stays known while another workflow uses it.
 forget_workflow() {
   [ -f .torc-remote ] || return 0
-  awk -v id="$workflow" -v server="$server" '!($1 == "workflow" && $2 == id && $3 == server)' .torc-remote >.torc-remote.new &&
+  awk -v id="$workflow" -v server="$server" '!($2 == id && $3 == server)' .torc-remote >.torc-remote.new &&
     mv .torc-remote.new .torc-remote
   [ -s .torc-remote ] || rm -f .torc-remote
 }
@@ -60,8 +60,8 @@ if ! locate_output "$workflow" "$server" "$output_dir"; then
 fi
 guard_output
 [ ! -d "$dir" ] || lock
-live=$(live_worker | tr '\n' ' ')
-[ -z "$live" ] || fail live "a worker is still running there (${live% }). Stop it first"
+live=$(live_worker | paste -s -d , -)
+[ -z "$live" ] || fail live "a worker is still running there ($live). Stop it first"
 cd "$output" || fail failed "the directory $output cannot be entered"
 whole=0
 if [ "$all" = 1 ] || exclusive "$workflow" "$server"; then whole=1; fi

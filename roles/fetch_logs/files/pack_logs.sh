@@ -34,7 +34,7 @@ pack() {
 }
 
 locate_output "$workflow" "$server" "$output_dir" || finish absent "there is no directory $output"
-cd "$output" || fail failed "the directory $output cannot be entered"
+cd "$output" || finish absent "there is no directory $output"
 whole=0
 if [ "$all" = 1 ] || exclusive "$workflow" "$server"; then whole=1; fi
 [ -n "$(selected_files "$whole" "$workflow" -print | head -n 1)" ] ||

@@ -24,7 +24,7 @@ prepare_output() {
   [ -d "$output" ] || fail failed "the output directory $output cannot be made or is not a directory"
   output=$(cd "$output" && pwd -P && printf x) || fail failed "the output directory $path cannot be entered"
   output=${output%"$nl"x}
-  { printf 'workflow %s %s created=%s\n' "$workflow" "$server" "$created" >>"$output/.torc-remote"; } 2>/dev/null ||
+  { printf 'started %s %s %s created=%s\n' "$workflow" "$server" "$name" "$created" >>"$output/.torc-remote"; } 2>/dev/null ||
     fail failed "the output directory $output cannot be written to"
 }
 
@@ -35,9 +35,7 @@ prepare_ca() {
   export TORC_TLS_CA_CERT="$dir/ca.pem"
 }
 
-# The name tells machines apart that share the directory, as the worker's own log does (torc wire 4.4).
 prepare_log() {
-  name=$(printf '%s\n' "${TORC_WORKER_NAME:-$machine}" | tr -c 'A-Za-z0-9._\n-' _)
   log=$output/torc_worker_${workflow}_${name}_$server.log
   { : >>"$log"; } 2>/dev/null || fail failed "cannot write the log $log"
   offset=$(wc -c <"$log" | tr -d ' ')
@@ -57,7 +55,7 @@ prepare_record() {
 # pipe: a here-document would need a temporary file, and the disk may be full.
 # shellcheck disable=SC2016 # expanded by that shell
 parent='{
-dir=$1; shift
+dir=$1 ended=$2 marker=$3; shift 3
 trap : HUP INT TERM
 "$@" </dev/null & pid=$!
 if [ -r "/proc/$pid/stat" ]; then
@@ -78,6 +76,7 @@ while :; do
   [ "$code" -gt 128 ] && kill -0 "$pid" 2>/dev/null || break
 done
 echo "$code" >"$dir/exit.new" && mv "$dir/exit.new" "$dir/exit"
+echo "$ended" >>"$marker"
 exit 0
 }'
 
@@ -95,8 +94,8 @@ own_session() {
 launch() {
   cd "$library_home" || fail failed "cannot enter the home directory $library_home"
   # jobs expect stdin to be /dev/null; the pipe is the program of the parent only
-  printf '%s\n' "$parent" | own_session /bin/sh -s "$dir" "$torc" run "$workflow" --output-dir "$output" "$@" \
-    >>"$log" 2>&1 &
+  printf '%s\n' "$parent" | own_session /bin/sh -s "$dir" "ended $workflow $server $name" "$output/.torc-remote" \
+    "$torc" run "$workflow" --output-dir "$output" "$@" >>"$log" 2>&1 &
   launch_tries=0
   until [ -e "$dir/record" ] || [ "$launch_tries" -ge 100 ]; do
     launch_tries=$((launch_tries + 1))

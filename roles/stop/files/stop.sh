@@ -56,6 +56,7 @@ identify "$1" "$2" "$3"
 case $found in
 none) finish not_running ;;
 exited)
+  note_end "$1" "$2"
   emit_worker
   emit nodes "$(node_ids)"
   finish not_running
@@ -63,6 +64,7 @@ exited)
 stale)
   emit pid "$r_pid"
   emit reason "$stale_reason"
+  [ -z "$r_output" ] || note_end "$1" "$2"
   emit nodes "$(node_ids)"
   finish stale
   ;;
@@ -74,7 +76,10 @@ changed
 r_session=${r_session:-0}
 roster=$(family "$r_session" "$r_pid")
 deadline=$(($(now) + grace))
-if [ "$force" = 1 ]; then stop_by_force; else stop_gently; fi && finish stopped
+if [ "$force" = 1 ]; then stop_by_force; else stop_gently; fi && {
+  note_end "$1" "$2"
+  finish stopped
+}
 if worker_alive; then
   fail still_running "PID $r_pid did not end within $grace s. Use --force to end it"
 fi
