@@ -39,6 +39,16 @@ def test_an_unknown_path_is_handed_over_with_all_words(tmp_path: Path, words: st
     assert (result.returncode, result.stdout) == (7, f"native: {words}\n")
 
 
+def test_torc_remote_hands_over_below_remote(tmp_path: Path) -> None:
+    native = install(tmp_path / "bin", "torc 1.0.0\\n")
+    path = os.pathsep.join([str(native), "/usr/bin", "/bin"])
+    command = [TORC.with_name("torc-remote"), "frobnicate", "1"]
+    result = subprocess.run(
+        command, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert result.stdout == "native: remote frobnicate 1\n"
+
+
 def test_what_is_not_a_native_torc_is_passed_over(tmp_path: Path) -> None:
     others = [
         install(tmp_path / "ours", "torc 1.0.0\\ntorc-remote\\n"),

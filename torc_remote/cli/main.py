@@ -72,13 +72,14 @@ def remote_main() -> None:
     """The console script `torc-remote`: the group `remote` alone."""
     from torc_remote.cli.remote import remote
 
-    sys.exit(run(_version_option(remote), "torc-remote", sys.argv[1:]))
+    handed_over = App(["remote", *sys.argv[1:]])
+    sys.exit(run(_version_option(remote), "torc-remote", sys.argv[1:], handed_over))
 
 
-def run(command: click.Command, name: str, argv: list[str]) -> int:
+def run(command: click.Command, name: str, argv: list[str], app: App | None = None) -> int:
     """Run ``command`` with the words ``argv``; the exit code. Whatever goes wrong is told on stderr."""
     try:
-        code = command.main(argv, prog_name=name, obj=App(argv), standalone_mode=False)
+        code = command.main(argv, prog_name=name, obj=app or App(argv), standalone_mode=False)
         if sys.stdout:  # None where the caller closed it
             sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has left, as in `torc jobs list | head`

@@ -43,7 +43,7 @@ def print_items(app: App, items: Sequence[Json], columns: Columns, empty: str) -
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> str:
     """Aligned columns, two blanks apart; cut down to ``width`` characters, the widest column first."""
-    cells = [[_printable(cell) for cell in row] for row in (headings, *rows)]
+    cells = [[printable(cell) for cell in row] for row in (headings, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     while width and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > NARROWEST:
         widths[widths.index(max(widths))] -= 1
@@ -56,14 +56,16 @@ def confirm(question: str, no_prompts: bool) -> None:
     if no_prompts:
         return
     if not sys.stdin.isatty():
-        raise TorcError(f"{question} Nobody can answer, because stdin is not a terminal: give --no-prompts.")
-    if not click.confirm(question, err=True):
+        raise TorcError(
+            f"{printable(question)} Nobody can answer, because stdin is not a terminal: give --no-prompts."
+        )
+    if not click.confirm(printable(question), err=True):
         raise TorcError("Nothing was changed.")
 
 
 def duration(seconds: float) -> str:
     """A length of time for people: ``3.2s``, ``5m 7s``, ``2h 3m``, ``4d 2h``."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -80,7 +82,7 @@ def _text(item: Json, field: str | Callable[[Json], Any]) -> str:
     return "" if value is None else str(value)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Names come from a shared database: no line feed or escape sequence of theirs may reach the terminal."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 

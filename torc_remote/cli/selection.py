@@ -5,6 +5,7 @@ import sys
 import click
 
 from torc_remote.cli.app import App
+from torc_remote.cli.output import printable
 from torc_remote.errors import TorcError
 
 SHOWN = 50
@@ -29,7 +30,7 @@ def resolve_workflow_id(app: App, workflow_id: int | None) -> int:
 
 def _ask(names: dict[int, str]) -> int:
     for number, name in names.items():
-        click.echo(f"{number:>6}  {name}", err=True)
+        click.echo(f"{number:>6}  {printable(name)}", err=True)
     while True:
         chosen: int = click.prompt("Enter workflow ID", type=int, err=True)
         if chosen in names:

@@ -6,7 +6,7 @@ import click
 
 from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.options import TorcCommand
-from torc_remote.cli.output import duration, print_json
+from torc_remote.cli.output import duration, print_json, printable
 from torc_remote.cli.selection import resolve_workflow_id
 
 
@@ -41,8 +41,8 @@ def _for_people(summary: dict[str, Any]) -> str:
     counts = {name: count for name, count in summary["jobs_by_status"].items() if count}
     times = _formatted_times(summary)
     lines = [
-        f"Workflow {summary['workflow_id']}: {summary['workflow_name']}",
-        f"  User        {summary['workflow_user']}",
+        f"Workflow {summary['workflow_id']}: {printable(summary['workflow_name'])}",
+        f"  User        {printable(summary['workflow_user'])}",
         f"  State       {_state(summary, counts)}",
         f"  Workers     {summary['active_compute_nodes']} active",
         f"  Job time    {times['total_exec_time_formatted']}",

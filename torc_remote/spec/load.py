@@ -99,8 +99,9 @@ def _job(data: Any, where: str) -> JobSpec:
 
 def _requirements(data: Any, where: str) -> ResourceRequirements:
     fields = Fields(data, where, "name num_cpus memory num_gpus num_nodes runtime")
+    least = {"num_gpus": 0, "num_nodes": 1}
     optional: dict[str, Any] = {
-        name: fields.integer(name) for name in ("num_gpus", "num_nodes") if name in fields
+        key: fields.integer(key, number) for key, number in least.items() if key in fields
     }
     if "runtime" in fields:
         optional["runtime"] = fields.text("runtime", _DURATION, 'an ISO 8601 duration such as "PT1H30M"')
