@@ -60,7 +60,7 @@ from torc_remote.archives import ArchiveError, Shelf, archive_name
 Result = dict[str, Any]
 
 
-class ActionModule(RunScript):  # type: ignore[misc]  # Ansible has no type information
+class ActionModule(RunScript):
     """Pack, fetch, compare, keep, discard; then delete where that was asked for."""
 
     _VALID_ARGS = frozenset(

@@ -40,7 +40,7 @@ from torc_remote.errors import TorcError
 Result = dict[str, Any]
 
 
-class ActionModule(RunScript):  # type: ignore[misc]  # Ansible has no type information
+class ActionModule(RunScript):
     """Prepare, upload, finish."""
 
     _VALID_ARGS = frozenset(("binary",))

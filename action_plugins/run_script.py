@@ -70,7 +70,7 @@ except ImportError as error:
 Result = dict[str, Any]
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no type information
+class ActionModule(ActionBase):
     """Runs a script of the calling role. The other plugins of the collection that talk to hosts build on this."""
 
     _VALID_ARGS = frozenset(

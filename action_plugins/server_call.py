@@ -65,7 +65,7 @@ except ImportError as error:
 Result = dict[str, Any]
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no type information
+class ActionModule(ActionBase):
     """One call, or the few that belong together."""
 
     _VALID_ARGS = frozenset(("call", "workflow_id", "nodes", "stopped", "api_url", "credentials_file"))
