@@ -11,7 +11,7 @@ from typing import Any
 import pexpect
 import pytest
 
-from tests.integration.conftest import Server, StartServer
+from tests.conftest import Server, StartServer
 
 USERS = itertools.count()
 TORC = Path(sys.executable).with_name("torc")

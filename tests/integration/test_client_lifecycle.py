@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Server
+from tests.conftest import Server
 from torc_remote.client.api import Json, TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.client.errors import ApiError

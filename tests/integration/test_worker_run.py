@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Server, StartServer
+from tests.conftest import Server, StartServer
 from tests.support import wait_until
 from tests.worker_support import Rest, old_python, run_worker, worker
 from torc_remote.builtin.worker.zipapp_builder import build_zipapp

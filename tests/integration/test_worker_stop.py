@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Server, StartServer
+from tests.conftest import Server, StartServer
 from tests.support import wait_until
 from tests.worker_support import Rest, WorkerProcess, session_members, worker
 

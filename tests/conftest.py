@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.remote_support import Fleet
 from tests.support import wait_until
 from torc_remote.sandbox import Sandbox, start
 
@@ -36,12 +37,12 @@ StartServer = Callable[..., Server]
 
 @pytest.fixture(scope="module")
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
-    """Starts built-in servers: ``start_server(database=None, password="")``; they end with the module."""
+    """Starts built-in servers: ``start_server(database=None, password="", port=0)``; they end with the module."""
     started: list[Server] = []
 
-    def start_one(database: Path | None = None, password: str = "") -> Server:
+    def start_one(database: Path | None = None, password: str = "", port: int = 0) -> Server:
         directory = tmp_path_factory.mktemp("server")
-        started.append(_start_server(directory, database or directory / "torc.db", password))
+        started.append(_start_server(directory, database or directory / "torc.db", password, port))
         return started[-1]
 
     yield start_one
@@ -56,21 +57,29 @@ def server(start_server: StartServer) -> Server:
     return start_server()
 
 
-def _start_server(directory: Path, database: Path, password: str) -> Server:
+def _start_server(directory: Path, database: Path, password: str, port: int) -> Server:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TORC_")}
     if password:
         environment["TORC_PASSWORD"] = password
     torc = Path(sys.executable).with_name("torc")
-    command = [torc, "server", "run", "--port", "0", "--database"]
+    command = [torc, "server", "run", "--port", str(port), "--database"]
     out, log = directory / "server.out", directory / "server.log"
     with out.open("wb") as stdout, log.open("wb") as stderr:
         process = subprocess.Popen([*command, str(database)], stdout=stdout, stderr=stderr, env=environment)
 
-    def port() -> str:
+    def announced_port() -> str:
         if process.poll() is not None:
             pytest.fail(f"the server left with {process.returncode}: {log.read_text()}")
         announced = re.search(r"^TORC_SERVER_PORT=(\d+)$", out.read_text(), re.MULTILINE)
         return announced[1] if announced else ""
 
-    url = f"http://127.0.0.1:{wait_until(port, 20)}/torc-service/v1"
+    url = f"http://127.0.0.1:{wait_until(announced_port, 20)}/torc-service/v1"
     return Server(url, process, database, log)
+
+
+@pytest.fixture(scope="module")
+def fleet(sandbox: Sandbox, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    """The CLI with a server of the module's own and the session's three hosts, which have torc installed."""
+    machines = Fleet(sandbox, server.url, tmp_path_factory.mktemp("controller"))
+    machines.torc("remote", "install", machines.sleeping())
+    return machines
