@@ -63,6 +63,12 @@ class Rest:
             ids |= {job["name"]: job["id"] for job in made}
         return int(workflow_id)
 
+    def initialize(self, workflow_id: int) -> None:
+        """Make the workflow ready, as ``torc remote run`` does before it starts the workers."""
+        base = f"/workflows/{workflow_id}"
+        self.call("POST", f"{base}/reset_status")
+        self.call("POST", f"{base}/initialize_jobs?only_uninitialized=false&async=false")
+
     def jobs(self, workflow_id: int) -> dict[str, Record]:
         """The jobs by name."""
         return {job["name"]: job for job in self._items(f"/jobs?workflow_id={workflow_id}")}

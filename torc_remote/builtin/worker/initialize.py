@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import List
 
 from .api import JSON, Api
-from .errors import WorkerError
+from .errors import RefusedError, WorkerError
 
 _ALL = {"offset": 0, "limit": 100000}
 
@@ -17,20 +17,32 @@ def initialize_if_needed(api: Api, workflow: JSON) -> JSON:
     Raises WorkerError when it is archived or lacks an input.
     """
     base = "/workflows/{}".format(workflow["id"])
-    if not api.get(base + "/is_uninitialized")["is_uninitialized"]:
-        return workflow
-    if workflow.get("is_archived"):
-        raise WorkerError("workflow {} is archived".format(workflow["id"]))
-    _require_inputs(api, base)
+    if _is_uninitialized(api, base):
+        if workflow.get("is_archived"):
+            raise WorkerError("workflow {} is archived".format(workflow["id"]))
+        _require_inputs(api, base)
+        try:
+            _initialize(api, base)
+        except RefusedError:
+            if _is_uninitialized(api, base):
+                raise
+            # Another worker was faster and has begun.
+    result: JSON = api.get(base)
+    return result
+
+
+def _is_uninitialized(api: Api, base: str) -> bool:
+    return bool(api.get(base + "/is_uninitialized")["is_uninitialized"])
+
+
+def _initialize(api: Api, base: str) -> None:
     api.post(base + "/reset_status")
     api.post(base + "/reset_job_status", query={"failed_only": "false"})
-    _record_file_times(api, int(workflow["id"]))
+    _record_file_times(api, int(base.rpartition("/")[2]))
     api.post(
         base + "/initialize_jobs",
         query={"only_uninitialized": "false", "clear_ephemeral_user_data": "false", "async": "false"},
     )
-    result: JSON = api.get(base)
-    return result
 
 
 def _require_inputs(api: Api, base: str) -> None:

@@ -17,6 +17,17 @@ from .worker import Options, run_worker, worker_name
 HANDOVER = "_TORC_REMOTE_HANDOVER"
 """With this in the environment ``--version`` tells our torc from a native one."""
 
+# Kept apart from the options, which both parsers have: a subparser's default would undo what came before it.
+_DEFAULTS = {
+    "url": None,
+    "output_dir": "torc_output",
+    "poll_interval": 5.0,
+    "max_parallel_jobs": None,
+    "num_cpus": None,
+    "memory_gb": None,
+    "num_gpus": None,
+}
+
 _EPILOG = """The server and the credentials come from the environment: TORC_API_URL, TORC_USERNAME,
 TORC_PASSWORD, TORC_COOKIE_HEADER, TORC_TLS_CA_CERT, TORC_TLS_INSECURE. TORC_WORKER_NAME is the name to
 register (default: the host's). Example: torc run 42 --output-dir /data/torc_output"""
@@ -25,7 +36,7 @@ register (default: the host's). Example: torc run 42 --output-dir /data/torc_out
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the command line; the exit code. Expected errors become one line on stderr."""
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(argv, argparse.Namespace(**_DEFAULTS))
     if arguments.version:
         print("torc " + __version__)
         if HANDOVER in os.environ:
@@ -67,15 +78,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="torc", description="The torc worker of torc-remote.", epilog=_EPILOG, parents=[shared]
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    parser.set_defaults(
-        url=None,
-        output_dir="torc_output",
-        poll_interval=5.0,
-        max_parallel_jobs=None,
-        num_cpus=None,
-        memory_gb=None,
-        num_gpus=None,
-    )
     commands = parser.add_subparsers(title="commands", metavar="run", dest="command")
     run = commands.add_parser("run", parents=[shared], help="run a workflow's jobs", epilog=_EPILOG)
     run.add_argument("workflow_id", metavar="ID", type=_count, help="the workflow's id")
