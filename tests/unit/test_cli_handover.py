@@ -29,6 +29,7 @@ def run(path: list[Path], *args: str, **environ: str) -> subprocess.CompletedPro
         capture_output=True,
         text=True,
         check=False,
+        timeout=20,
     )
 
 

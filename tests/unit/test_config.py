@@ -100,6 +100,13 @@ def test_a_wrong_value_is_an_error_that_names_its_source(
         load()
 
 
+def test_secrets_come_from_the_environment_alone(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "cwd/torc.toml").write_text('[client]\npassword = "x"\ncookie_header = "y"\n')
+    assert (load().password, load().cookie_header) == (None, None)
+    settings = load(TORC_PASSWORD="p", TORC_COOKIE_HEADER="c=1")
+    assert (settings.password, settings.cookie_header) == ("p", "c=1")
+
+
 def test_user_name(load: Load) -> None:
     assert load(USERNAME="c").username == "c"
     assert load(USER="b", USERNAME="c").username == "b"

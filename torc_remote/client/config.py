@@ -50,15 +50,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Key:
-    """One setting: its name in torc.toml, the plain environment variable if any, the parser of its text."""
+    """One setting: its name in torc.toml (none for secrets), its plain environment variable, its parser."""
 
-    toml: str
+    toml: str | None
     env: str | None = None
     parse: Callable[[str], object] = str
 
     @property
-    def nested_env(self) -> str:
-        return "TORC_" + self.toml.upper().replace(".", "__")
+    def nested_env(self) -> str | None:
+        return self.toml and "TORC_" + self.toml.upper().replace(".", "__")
 
 
 def _flag(text: str) -> bool:
@@ -82,8 +82,8 @@ def _log_level(text: str) -> str:
 
 _KEYS = {
     "api_url": _Key("client.api_url", "TORC_API_URL"),
-    "password": _Key("client.password", "TORC_PASSWORD"),
-    "cookie_header": _Key("client.cookie_header", "TORC_COOKIE_HEADER"),
+    "password": _Key(None, "TORC_PASSWORD"),
+    "cookie_header": _Key(None, "TORC_COOKIE_HEADER"),
     "tls_ca_cert": _Key("client.tls.ca_cert", "TORC_TLS_CA_CERT"),
     "tls_insecure": _Key("client.tls.insecure", "TORC_TLS_INSECURE", _flag),
     "format": _Key("client.format", None, _format),
@@ -144,6 +144,8 @@ def _lookup(key: _Key, environ: Mapping[str, str], files: _Files) -> Any:
     for name in (key.env, key.nested_env):
         if name and (text := environ.get(name)):
             return _parsed(key, text, name)
+    if key.toml is None:
+        return None
     for path, data in files:
         value: Any = data
         for part in key.toml.split("."):
