@@ -1,9 +1,8 @@
 """Request bodies: names and types of torc's openapi.yaml, unknown fields ignored (torc wire 3.1)."""
 
-import math
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 JobStatus = Literal[
     "uninitialized", "blocked", "ready", "pending", "running", "completed", "failed", "canceled",
@@ -14,35 +13,13 @@ JOB_STATUSES: tuple[str, ...] = get_args(JobStatus)
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 Int64 = Annotated[int, Field(ge=INT64_MIN, le=INT64_MAX)]
 
-_DEEPEST = 100
-
-
-def _storable(value: Any, depth: int = 0) -> Any:
-    """Free JSON that can be stored and sent again: Python's parser lets more pass than UTF-8 and JSON do."""
-    if depth > _DEEPEST:
-        raise ValueError("nested too deeply")
-    if isinstance(value, str):
-        value.encode()  # a lone surrogate raises a ValueError
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("not a finite number")
-    elif isinstance(value, list):
-        for item in value:
-            _storable(item, depth + 1)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _storable(key)
-            _storable(item, depth + 1)
-    return value
-
-
-Json = Annotated[Any, AfterValidator(_storable)]
-JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
+JsonObject = dict[str, Any]
 
 
 class Body(BaseModel):
     """A request body; types are not coerced."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, extra="ignore")
 
     def given(self) -> dict[str, Any]:
         """The fields that the client set to a value."""
@@ -135,7 +112,7 @@ class UserDataBody(Body):
 
     workflow_id: Int64
     name: str
-    data: Json = None
+    data: Any = None
     is_ephemeral: bool | None = None
 
 
@@ -162,7 +139,7 @@ class ComputeNodeBody(Body):
     is_active: bool | None = None
     time_limit: str | None = None
     scheduler_config_id: Int64 | None = None
-    scheduler: Json = None
+    scheduler: Any = None
     labels: list[str] | None = None
     sample_count: Int64 | None = None
     peak_cpu_percent: float | None = None

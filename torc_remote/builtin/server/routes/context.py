@@ -1,8 +1,12 @@
-"""What the routes share: the open database and ids from the URL."""
+"""What the routes share: the open database, ids from the URL, bodies that are JSON in earnest."""
 
-from typing import Annotated
+import json
+import math
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 
-from fastapi import Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi.routing import APIRoute
 
 from torc_remote.builtin.server.database import Database
 from torc_remote.builtin.server.models import INT64_MAX, INT64_MIN
@@ -17,3 +21,46 @@ async def _database(request: Request) -> Database:
 
 # Asynchronous only so that the framework needs no thread to call it.
 Db = Annotated[Database, Depends(_database)]
+
+_DEEPEST = 100
+
+
+class _StrictRequest(Request):
+    """A request whose body must be what JSON and UTF-8 can carry: Python's parser lets more pass."""
+
+    async def json(self) -> Any:
+        """The parsed body. Raises ValueError, which becomes a 400."""
+        value = json.loads((await self.body()).decode())
+        _check(value, 0)
+        return value
+
+
+def _check(value: Any, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise ValueError("nested too deeply")
+    if isinstance(value, str):
+        value.encode()  # a lone surrogate raises a ValueError
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("not a finite number")
+    elif isinstance(value, list):
+        for item in value:
+            _check(item, depth + 1)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check(key, depth)
+            _check(item, depth + 1)
+
+
+class _StrictRoute(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_strictly(request: Request) -> Response:
+            return await handle(_StrictRequest(request.scope, request.receive))
+
+        return handle_strictly
+
+
+def new_router() -> APIRouter:
+    """A router whose routes take only well-formed bodies."""
+    return APIRouter(route_class=_StrictRoute)

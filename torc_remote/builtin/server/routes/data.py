@@ -1,16 +1,15 @@
 """Files and user data: what jobs need and what they make (torc wire 3.4, 3.5)."""
 
-from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from torc_remote.builtin.server.data import create_named, update_named
 from torc_remote.builtin.server.database import find, record
 from torc_remote.builtin.server.listing import IntQuery, PageQuery, fetch_page
 from torc_remote.builtin.server.models import FileBody, FilesBody, UserDataBody, UserDataListBody
-from torc_remote.builtin.server.routes.context import Db, Id
+from torc_remote.builtin.server.routes.context import Db, Id, new_router
 from torc_remote.builtin.server.routes.records import WorkflowQuery
 
-router = APIRouter()
+router = new_router()
 
 
 @router.post("/bulk_files")

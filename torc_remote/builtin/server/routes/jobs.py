@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from fastapi.responses import JSONResponse
 
 from torc_remote.builtin.server import states
@@ -28,9 +28,9 @@ from torc_remote.builtin.server.models import (
     JobStatus,
     ResultBody,
 )
-from torc_remote.builtin.server.routes.context import Db, Id
+from torc_remote.builtin.server.routes.context import Db, Id, new_router
 
-router = APIRouter()
+router = new_router()
 
 _DEFAULT_CLAIM = 10
 

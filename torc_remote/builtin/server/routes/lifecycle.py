@@ -1,14 +1,14 @@
 """From uninitialized to complete: initialize, reset, cancel (torc wire 3.5, 3.6)."""
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from fastapi.responses import JSONResponse
 
 from torc_remote.builtin.server import states
 from torc_remote.builtin.server.clock import now_ms
 from torc_remote.builtin.server.database import Connection, Record, find, insert, record
-from torc_remote.builtin.server.routes.context import Db, Id
+from torc_remote.builtin.server.routes.context import Db, Id, new_router
 
-router = APIRouter()
+router = new_router()
 
 
 @router.get("/workflows/{workflow_id}/is_complete")

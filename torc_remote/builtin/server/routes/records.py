@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from fastapi.responses import JSONResponse
 
 from torc_remote.builtin.server.database import find, insert, record, update
@@ -16,9 +16,9 @@ from torc_remote.builtin.server.models import (
     ResourceRequirementsBody,
 )
 from torc_remote.builtin.server.requirements import create_requirements, requirements_view
-from torc_remote.builtin.server.routes.context import Db, Id
+from torc_remote.builtin.server.routes.context import Db, Id, new_router
 
-router = APIRouter()
+router = new_router()
 
 WorkflowQuery = Annotated[int, Query(ge=INT64_MIN, le=INT64_MAX)]
 

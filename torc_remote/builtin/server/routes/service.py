@@ -1,16 +1,16 @@
 """The server itself, what clients ask in passing, and the refusal of everything else."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from torc_remote import __version__
 from torc_remote.builtin.server.database import find
 from torc_remote.builtin.server.errors import not_served
 from torc_remote.builtin.server.listing import page_of
-from torc_remote.builtin.server.routes.context import Db, Id
+from torc_remote.builtin.server.routes.context import Db, Id, new_router
 from torc_remote.builtin.server.routes.records import WorkflowQuery
 
-router = APIRouter()
+router = new_router()
 
 # The version of torc's HTTP API that is spoken; clients compare it with their own (torc wire 5).
 API_VERSION = "0.23.0"

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import JSONResponse
 
 from torc_remote.builtin.server.clock import now_zulu
@@ -12,10 +12,10 @@ from torc_remote.builtin.server.jobs import is_env_name
 from torc_remote.builtin.server.listing import PageQuery, fetch_page
 from torc_remote.builtin.server.models import WorkflowBody
 from torc_remote.builtin.server.requirements import create_requirements, default_requirements
-from torc_remote.builtin.server.routes.context import Db, Id
+from torc_remote.builtin.server.routes.context import Db, Id, new_router
 from torc_remote.builtin.server.status import workflow_status
 
-router = APIRouter()
+router = new_router()
 
 _BEYOND_US = ("dynamic_jobs", "access_groups", "use_pending_failed", "enable_ro_crate")
 

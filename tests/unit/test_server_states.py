@@ -1,0 +1,364 @@
+"""The state machine on a real database, without HTTP."""
+
+import pytest
+
+from torc_remote.builtin.server import states
+from torc_remote.builtin.server.claims import claim_fitting, claim_next
+from torc_remote.builtin.server.data import create_named
+from torc_remote.builtin.server.database import Database, insert
+from torc_remote.builtin.server.errors import ApiError
+from torc_remote.builtin.server.jobs import create_jobs
+from torc_remote.builtin.server.models import (
+    Completion,
+    ComputeNodeBody,
+    FileBody,
+    FreeResources,
+    JobBody,
+    ResourceRequirementsBody,
+    ResultBody,
+    UserDataBody,
+)
+from torc_remote.builtin.server.requirements import create_requirements, default_requirements
+from torc_remote.builtin.server.status import workflow_status
+
+
+class Workflow:
+    """One workflow in one open write transaction."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        values = {"name": "w", "user": "alice", "timestamp": "2026-01-01T00:00:00.000Z"}
+        self.id = insert(connection, "workflow", values)
+        create_requirements(connection, default_requirements(self.id))
+        node = ComputeNodeBody(
+            workflow_id=self.id, hostname="h", pid=1, start_time="", num_cpus=8, memory_gb=8.0, num_gpus=0,
+            num_nodes=1, compute_node_type="local",
+        )  # fmt: skip
+        self.node = insert(connection, "compute_node", node.given())
+
+    def job(self, name, **more):
+        return self.jobs({"name": name, **more})[0]
+
+    def jobs(self, *bodies):
+        made = create_jobs(
+            self.connection, [JobBody(workflow_id=self.id, command="true", **body) for body in bodies]
+        )
+        return [job["id"] for job in made]
+
+    def file(self, name):
+        return create_named(self.connection, "file", [FileBody(workflow_id=self.id, name=name, path=name)])[
+            0
+        ]["id"]
+
+    def needs(self, name, **more):
+        body = ResourceRequirementsBody(workflow_id=self.id, name=name, **more)
+        return create_requirements(self.connection, body)["id"]
+
+    def begin(self):
+        states.reset_workflow(self.connection, self.id, force=False)
+        states.initialize(self.connection, self.id, only_uninitialized=False, clear_ephemeral=False)
+
+    def claim(self, limit=10, **free):
+        free = {"num_cpus": 8, "memory_gb": 8.0, "num_gpus": 0, "num_nodes": 1, **free}
+        return [
+            job["id"] for job in claim_fitting(self.connection, self.id, FreeResources(**free), limit)["jobs"]
+        ]
+
+    def finish(self, job, return_code=0, status=None, run_id=1):
+        """Claims are the caller's; returns why the completion is refused, or an empty text."""
+        status = status or ("failed" if return_code else "completed")
+        result = ResultBody(
+            job_id=job, workflow_id=self.id, run_id=run_id, compute_node_id=self.node, return_code=return_code,
+            exec_time_minutes=0.5, completion_time="2026-01-01T00:01:00Z", status=status,
+        )  # fmt: skip
+        entry = Completion(job_id=job, status=status, run_id=run_id, result=result)
+        row = self.connection.execute("SELECT * FROM workflow WHERE id = ?", [self.id]).fetchone()
+        if why := states.rejection(self.connection, row, entry):
+            return why
+        states.complete(self.connection, result)
+        states.unblock(self.connection, self.id, [job])
+        return ""
+
+    def status(self, job):
+        return self.connection.execute("SELECT status FROM job WHERE id = ?", [job]).fetchone()[0]
+
+    def summary(self):
+        return workflow_status(self.connection, self.id)
+
+
+@pytest.fixture
+def workflow(tmp_path):
+    database = Database(tmp_path / "torc.db")
+    with database.write() as connection:
+        yield Workflow(connection)
+    database.close()
+
+
+def test_the_last_dependency_makes_a_job_ready_at_once(workflow):
+    first, second = workflow.jobs({"name": "a"}, {"name": "b"})
+    last = workflow.job("c", depends_on_job_ids=[first, second])
+    workflow.begin()
+    assert workflow.claim() == [first, second]
+    workflow.finish(first)
+    assert workflow.status(last) == "blocked"
+    workflow.finish(second)
+    assert workflow.status(last) == "ready"
+
+
+@pytest.mark.parametrize(
+    ("return_code", "status", "asks", "becomes"),
+    [
+        (3, "failed", True, "canceled"),
+        (3, "failed", False, "ready"),
+        (0, "failed", True, "ready"),  # torc wire 4.6: failed counts only with a return code
+        (143, "terminated", True, "canceled"),
+        (143, "terminated", False, "ready"),
+        (0, "completed", True, "ready"),
+    ],
+)
+def test_what_becomes_of_a_dependant(workflow, return_code, status, asks, becomes):
+    job = workflow.job("a")
+    dependant = workflow.job("b", depends_on_job_ids=[job], cancel_on_blocking_job_failure=asks)
+    workflow.begin()
+    workflow.claim()
+    workflow.finish(job, return_code, status)
+    assert workflow.status(dependant) == becomes
+
+
+def test_a_cancellation_goes_down_the_line_until_a_job_that_does_not_mind(workflow):
+    first = workflow.job("a")
+    second = workflow.job("b", depends_on_job_ids=[first])
+    third = workflow.job("c", depends_on_job_ids=[second])
+    fourth = workflow.job("d", depends_on_job_ids=[third], cancel_on_blocking_job_failure=False)
+    fifth = workflow.job("e", depends_on_job_ids=[fourth])
+    workflow.begin()
+    workflow.claim()
+    workflow.finish(first, 1)
+    assert [workflow.status(job) for job in (second, third, fourth, fifth)] == [
+        "canceled", "canceled", "ready", "blocked",
+    ]  # fmt: skip
+    assert not workflow.summary()["is_complete"]
+
+
+def test_files_and_user_data_imply_dependencies(workflow):
+    file = workflow.file("f")
+    datum = create_named(workflow.connection, "user_data", [UserDataBody(workflow_id=workflow.id, name="d")])[
+        0
+    ]["id"]
+    maker = workflow.job("make", output_file_ids=[file], output_user_data_ids=[datum])
+    reads_file = workflow.job("file", input_file_ids=[file])
+    reads_data = workflow.job("data", input_user_data_ids=[datum])
+    rewrites = workflow.job("rewrite", input_file_ids=[file], output_file_ids=[workflow.file("g")])
+    workflow.begin()
+    assert workflow.claim() == [maker]
+    workflow.finish(maker)
+    assert workflow.claim() == [reads_file, reads_data, rewrites]
+
+
+def test_a_job_that_reads_its_own_output_does_not_wait_for_itself(workflow):
+    file = workflow.file("f")
+    job = workflow.job("a", input_file_ids=[file], output_file_ids=[file])
+    workflow.begin()
+    assert workflow.claim() == [job]
+
+
+def test_claims_come_by_priority_then_size_then_age(workflow):
+    small = workflow.needs("small", num_cpus=1, memory="1m", runtime="PT1M")
+    long = workflow.needs("long", num_cpus=1, memory="1m", runtime="PT1H")
+    fat = workflow.needs("fat", num_cpus=1, memory="1g", runtime="PT1M")
+    wide = workflow.needs("wide", num_cpus=2, memory="1m", runtime="PT1M")
+    gpu = workflow.needs("gpu", num_cpus=1, num_gpus=1, memory="1m", runtime="PT1M")
+    jobs = workflow.jobs(
+        *(
+            {"name": f"{n}", "resource_requirements_id": needs}
+            for n, needs in enumerate([small, wide, fat, long, gpu])
+        ),
+        {"name": "first", "priority": 5},
+        {"name": "young", "resource_requirements_id": small},
+    )
+    workflow.begin()
+    order = [jobs[5], jobs[4], jobs[3], jobs[2], jobs[1], jobs[0], jobs[6]]
+    assert workflow.claim(num_gpus=1) == order
+
+
+def test_claimed_jobs_fit_together(workflow):
+    needs = workflow.needs("half", num_cpus=2, memory="1g", runtime="PT1M")
+    jobs = workflow.jobs(*({"name": f"{n}", "resource_requirements_id": needs} for n in range(5)))
+    workflow.begin()
+    assert workflow.claim(num_cpus=1) == []
+    assert workflow.claim(memory_gb=0.9) == []
+    assert workflow.claim(num_nodes=0) == []
+    assert workflow.claim(time_limit="PT59S") == []
+    assert workflow.claim(num_cpus=5, time_limit="PT1M") == jobs[:2]
+    assert workflow.claim(memory_gb=1.5) == jobs[2:3]
+    assert workflow.claim(limit=1) == jobs[3:4]
+    assert workflow.claim() == jobs[4:]
+
+
+def test_a_large_job_does_not_hold_up_a_small_one(workflow):
+    large = workflow.needs("large", num_cpus=4, runtime="PT1H")
+    jobs = workflow.jobs({"name": "a"}, {"name": "b", "resource_requirements_id": large})
+    workflow.begin()
+    assert workflow.claim(num_cpus=2) == jobs[:1]
+
+
+def test_labeled_jobs_go_to_workers_with_all_their_labels(workflow):
+    plain, one, two = workflow.jobs(
+        {"name": "a"}, {"name": "b", "labels": ["gpu"]}, {"name": "c", "labels": ["gpu", "big"]}
+    )
+    workflow.begin()
+    assert workflow.claim() == [plain]
+    assert workflow.claim(labels=["gpu"]) == [one]
+    answer = claim_next(workflow.connection, workflow.id, "big,gpu,other", 10)
+    assert [job["id"] for job in answer["jobs"]] == [two]
+
+
+def test_a_canceled_workflow_gives_no_jobs_and_takes_no_results(workflow):
+    held, ready = workflow.jobs({"name": "a"}, {"name": "b"})
+    workflow.begin()
+    workflow.claim(limit=1)
+    states.cancel_workflow(workflow.connection, workflow.id)
+    assert (workflow.status(held), workflow.status(ready)) == ("canceled", "ready")
+    assert workflow.summary()["is_complete"]
+    free = FreeResources(num_cpus=8, memory_gb=8.0, num_gpus=0, num_nodes=1)
+    answer = claim_fitting(workflow.connection, workflow.id, free, 10)
+    assert answer == {"jobs": [], "reason": "Workflow is canceled"}
+    assert workflow.finish(held) == f"job_id={held} is already complete with status=canceled"
+
+
+def test_completions_that_are_refused(workflow):
+    job, other = workflow.jobs({"name": "a"}, {"name": "b"})
+    workflow.begin()
+    assert "is not running (status=ready)" in workflow.finish(job)
+    workflow.claim(limit=1)
+    assert "run_id=7 is not the current run_id=1" in workflow.finish(job, run_id=7)
+    assert "is not a completion status" in workflow.finish(job, status="ready")
+    assert "is not in workflow" in workflow.finish(other + 1)
+    assert workflow.finish(job) == ""
+    assert workflow.finish(job, 1) == f"job_id={job} is already complete with status=completed"
+    assert workflow.summary()["jobs_by_status"]["failed"] == 0
+
+
+def test_only_a_claimed_job_starts(workflow):
+    job = workflow.job("a")
+    workflow.begin()
+    with pytest.raises(ApiError, match="invalid status=ready"):
+        states.start_job(workflow.connection, job, 1, workflow.node)
+    workflow.claim()
+    with pytest.raises(ApiError, match="not the current run_id=1"):
+        states.start_job(workflow.connection, job, 2, workflow.node)
+    with pytest.raises(ApiError, match="Compute node not found"):
+        states.start_job(workflow.connection, job, 1, workflow.node + 1)
+    states.start_job(workflow.connection, job, 1, workflow.node)
+    assert workflow.status(job) == "running"
+    with pytest.raises(ApiError, match="invalid status=running"):
+        states.start_job(workflow.connection, job, 1, workflow.node)
+
+
+def test_a_reset_does_not_touch_jobs_that_a_worker_holds(workflow):
+    held, _ = workflow.jobs({"name": "a"}, {"name": "b"})
+    workflow.begin()
+    workflow.claim(limit=1)
+    with pytest.raises(ApiError, match="currently running or pending") as refused:
+        states.reset_workflow(workflow.connection, workflow.id, force=False)
+    assert refused.value.status == 422
+    with pytest.raises(ApiError, match="stop their workers first"):
+        states.reset_jobs(workflow.connection, workflow.id, failed_only=False)
+    states.initialize(workflow.connection, workflow.id, only_uninitialized=False, clear_ephemeral=False)
+    assert workflow.status(held) == "pending"
+
+
+def test_a_forced_reset_makes_the_way_free_and_shuts_the_old_worker_out(workflow):
+    job = workflow.job("a")
+    workflow.begin()
+    workflow.claim()
+    states.reset_workflow(workflow.connection, workflow.id, force=True)
+    assert states.reset_jobs(workflow.connection, workflow.id, failed_only=False) == 1
+    states.initialize(workflow.connection, workflow.id, only_uninitialized=False, clear_ephemeral=False)
+    assert workflow.claim() == [job]
+    assert "run_id=1 is not the current run_id=2" in workflow.finish(job, run_id=1)
+    assert workflow.finish(job, run_id=2) == ""
+
+
+def test_resetting_the_failed_jobs_keeps_what_is_done(workflow):
+    good, bad = workflow.jobs({"name": "a"}, {"name": "b"})
+    after = workflow.job("c", depends_on_job_ids=[good, bad])
+    workflow.begin()
+    workflow.claim()
+    workflow.finish(good)
+    workflow.finish(bad, 1)
+    assert workflow.summary()["total_exec_time_minutes"] == 1.0
+    states.reset_workflow(workflow.connection, workflow.id, force=False)
+    assert states.reset_jobs(workflow.connection, workflow.id, failed_only=True) == 2
+    states.initialize(workflow.connection, workflow.id, only_uninitialized=True, clear_ephemeral=False)
+    assert [workflow.status(job) for job in (good, bad, after)] == ["completed", "ready", "blocked"]
+    assert workflow.summary()["total_exec_time_minutes"] == 0.5
+    assert workflow.claim() == [bad]
+    workflow.finish(bad, run_id=2)
+    assert workflow.claim() == [after]
+
+
+def test_making_a_job_uninitialized_undoes_what_came_after_it(workflow):
+    first = workflow.job("a")
+    second = workflow.job("b", depends_on_job_ids=[first])
+    third = workflow.job("c", depends_on_job_ids=[second])
+    bystander = workflow.job("d")
+    workflow.begin()
+    workflow.claim()
+    workflow.finish(bystander)
+    workflow.finish(first, 1)
+    assert workflow.status(third) == "canceled"
+    states.change_status(workflow.connection, first, "uninitialized", 1)
+    assert [workflow.status(job) for job in (first, second, third)] == ["uninitialized"] * 3
+    assert workflow.status(bystander) == "completed"
+    with pytest.raises(ApiError, match="Use complete_job API instead"):
+        states.change_status(workflow.connection, first, "completed", 1)
+    with pytest.raises(ApiError, match="A worker's claim does that"):
+        states.change_status(workflow.connection, first, "running", 1)
+
+
+def test_ephemeral_user_data_is_cleared_when_asked(workflow):
+    bodies = [
+        UserDataBody(workflow_id=workflow.id, name="keep", data=[1], is_ephemeral=False),
+        UserDataBody(workflow_id=workflow.id, name="drop", data=[2], is_ephemeral=True),
+    ]
+    create_named(workflow.connection, "user_data", bodies)
+    states.initialize(workflow.connection, workflow.id, only_uninitialized=False, clear_ephemeral=True)
+    rows = workflow.connection.execute("SELECT name, data FROM user_data ORDER BY name").fetchall()
+    assert [tuple(row) for row in rows] == [("drop", None), ("keep", "[1]")]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"name": "b", "depends_on_job_ids": [10**9]}, "has no job with ID"),
+        ({"name": "b", "input_file_ids": [10**9]}, "has no file with ID"),
+        ({"name": "b", "resource_requirements_id": 10**9}, "has no resource_requirements with ID"),
+        ({"name": "a"}, "already exists"),
+        ({"name": "b", "priority": -1}, "negative priority"),
+        ({"name": "b", "env": {"1X": ""}}, "no name for an environment variable"),
+        ({"name": "b", "labels": ["x,y"]}, "no label"),
+        ({"name": "b", "status": "running"}, "cannot be created with status"),
+    ],
+)
+def test_jobs_that_are_refused(workflow, body, reason):
+    workflow.job("a")
+    with pytest.raises(ApiError, match=reason) as refused:
+        workflow.job(**body)
+    assert refused.value.status == 422
+
+
+def test_a_workflow_takes_everything_with_it(workflow):
+    job = workflow.job("a", output_file_ids=[workflow.file("f")])
+    workflow.job("b", depends_on_job_ids=[job])
+    workflow.begin()
+    workflow.claim()
+    workflow.finish(job)
+    workflow.connection.execute("DELETE FROM workflow WHERE id = ?", [workflow.id])
+    tables = [
+        row[0] for row in workflow.connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    ]
+    left = {
+        name: workflow.connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables
+    }
+    assert {name for name, count in left.items() if count} == {"sqlite_sequence"}
