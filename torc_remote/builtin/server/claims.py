@@ -4,16 +4,16 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from torc_remote.builtin.server.database import Connection, Record, find
+from torc_remote.builtin.server.database import Connection, Record, find, update
 from torc_remote.builtin.server.errors import invalid
 from torc_remote.builtin.server.jobs import LABELS_FIT, OUTPUTS, add_relations, claimed_view, label_list
 from torc_remote.builtin.server.models import FreeResources
 from torc_remote.builtin.server.units import duration_seconds
 
 _GIB = 2**30
-_READY = f"""SELECT job.*, needs.num_cpus, needs.num_gpus, needs.memory_bytes
+_READY = f"""SELECT job.id, needs.num_cpus, needs.num_gpus, needs.memory_bytes
     FROM job JOIN resource_requirements needs ON needs.id = job.resource_requirements_id
-    WHERE job.workflow_id = :workflow_id AND job.status = 'ready' AND {LABELS_FIT.format(":labels")}"""
+    WHERE job.workflow_id = :workflow_id AND job.status = 'ready' AND ({LABELS_FIT.format(":labels")})"""
 _FITS = """AND needs.num_cpus <= :num_cpus AND needs.num_gpus <= :num_gpus AND needs.num_nodes <= :num_nodes
     AND needs.memory_bytes <= :memory_bytes AND (:seconds IS NULL OR needs.runtime_seconds <= :seconds)"""
 _BY_SIZE = """ORDER BY job.priority DESC, needs.num_gpus DESC, needs.runtime_seconds DESC,
@@ -40,38 +40,30 @@ def claim_next(connection: Connection, workflow_id: int, labels: str, limit: int
     workflow = find(connection, "workflow", workflow_id)
     values = {"workflow_id": workflow_id, "labels": label_list(labels), "limit": max(0, limit)}
     rows = connection.execute(f"{_READY} {_BY_PRIORITY} LIMIT :limit", values)
-    return _claim(connection, workflow, rows.fetchall())
+    return _claim(connection, workflow, [row["id"] for row in rows])
 
 
-def _pack(rows: Iterable[sqlite3.Row], cpus: int, gpus: int, memory: int, limit: int) -> list[sqlite3.Row]:
-    chosen: list[sqlite3.Row] = []
+def _pack(rows: Iterable[sqlite3.Row], cpus: int, gpus: int, memory: int, limit: int) -> list[int]:
+    chosen: list[int] = []
     for row in rows:
         if len(chosen) >= limit or cpus <= 0:
             break
         if row["num_cpus"] <= cpus and row["num_gpus"] <= gpus and row["memory_bytes"] <= memory:
             cpus, gpus, memory = cpus - row["num_cpus"], gpus - row["num_gpus"], memory - row["memory_bytes"]
-            chosen.append(row)
+            chosen.append(row["id"])
     return chosen
 
 
-def _claim(connection: Connection, workflow: sqlite3.Row, rows: Sequence[sqlite3.Row]) -> Record:
+def _claim(connection: Connection, workflow: sqlite3.Row, job_ids: Sequence[int]) -> Record:
     if workflow["is_canceled"]:
         return {"jobs": [], "reason": "Workflow is canceled"}
-    views = [_view(row) for row in rows]
+    views = []
+    for job_id in job_ids:
+        update(connection, "job", job_id, {"status": "pending", "run_id": workflow["run_id"]})
+        views.append(claimed_view(find(connection, "job", job_id)))
     if views:
-        connection.execute(
-            "UPDATE job SET status = 'pending', run_id = ? WHERE id IN (SELECT value FROM json_each(?))",
-            [workflow["run_id"], json.dumps([view["id"] for view in views])],
-        )
         add_relations(connection, views, OUTPUTS)
     return {"jobs": views}
-
-
-def _view(row: sqlite3.Row) -> Record:
-    view = claimed_view(row)
-    for name in ("num_cpus", "num_gpus", "memory_bytes"):
-        del view[name]
-    return {**view, "status": "pending"}
 
 
 def _time_limit(text: str | None) -> float | None:

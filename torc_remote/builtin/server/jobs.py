@@ -25,9 +25,8 @@ _RELATIONS: dict[str, tuple[str, str, int | None]] = {
 }
 _TARGETS = {"depends_on_job_id": "job", "file_id": "file", "user_data_id": "user_data"}
 # A labeled job goes only to a worker that has all of its labels, here a JSON array.
-LABELS_FIT = (
-    "NOT EXISTS (SELECT 1 FROM json_each(job.labels) WHERE value NOT IN (SELECT value FROM json_each({})))"
-)
+LABELS_FIT = """job.labels = '[]' OR
+    NOT EXISTS (SELECT 1 FROM json_each(job.labels) WHERE value NOT IN (SELECT value FROM json_each({})))"""
 OUTPUTS = ("output_file_ids", "output_user_data_ids")
 
 
