@@ -1,0 +1,108 @@
+"""What ssh says when it fails: one true sentence, and whether a command can have run on the host.
+
+ssh mixes its own words with those of the host's login files; its last lines are the ones that tell.
+"""
+
+import re
+from dataclasses import dataclass
+
+_ANSIBLE = re.compile(
+    r"(?:Task failed: )?"
+    r"(?:Data could not be sent to remote host \".*?\"\. Make sure this host can be reached over (?:ssh: ?|SSH\.)"
+    r"|Failed to connect to the host via \w+: ?)",
+)
+_HANGS_UP = re.compile(r"Connection (?:closed|reset) by (\S+) port \d+")
+_BEHIND_PROXY = "UNKNOWN"
+_BEFORE_LOGIN = re.compile(
+    r"(?:kex|ssh)_exchange_identification: (?:read: )?Connection (?:closed|reset) by .*"
+)
+_NO_LOGIN = re.compile(r"(?:\S+@\S+: )?(Permission denied \(.*\))\.?")
+_LOST = re.compile(
+    r"Connection to \S+ closed by remote host\.|Timeout, server \S+ not responding\.|client_loop: .*"
+    r"|Read from remote host .*|Connection closed\.?|Connection (?:closed|reset) by .*"
+    r"|Shared connection to \S+ closed\.|Broken pipe"
+)
+# Said before there is a session: (words, may it be over in a second?)
+_NEVER_RAN = (
+    # TCP has tried for the whole ConnectTimeout by itself
+    (re.compile(r"(?:ssh: )?connect to (?:host|address) .*: (?:Connection|Operation) timed out"), False),
+    (re.compile(r"(?:ssh: )?connect to (?:host|address) .*"), True),
+    (re.compile(r"(?:ssh: )?Could not resolve hostname .*: Temporary failure .*"), True),
+    (re.compile(r"(?:ssh: )?Could not resolve hostname .*"), False),
+    (re.compile(r"channel \d+: open failed: .*"), True),
+    (re.compile(r"ControlPath too long .*|.*[Bb]ad configuration option.*|Bad owner or permissions .*"), False),
+    (re.compile(r"No \S+ host key is known for .*|Host key verification failed\.?"), False),
+    (re.compile(r"Unable to negotiate .*|.*Too many authentication failures"), False),
+)
+_CHANGED_KEY = "REMOTE HOST IDENTIFICATION HAS CHANGED"
+
+
+@dataclass(frozen=True)
+class SshFailure:
+    """Why ssh failed. ``never_ran``: no session was opened, so nothing happened on the host. ``passing``: in that
+    case, whether another try in a second makes sense."""
+
+    reason: str
+    never_ran: bool = False
+    passing: bool = False
+
+
+def explain(message: str) -> SshFailure:
+    """Read ssh's standard error, with or without the words that Ansible puts before it."""
+    lines = [line.strip() for line in _ANSIBLE.sub("", message, count=1).splitlines()]
+    lines = [line for line in lines if line]
+    if any(_CHANGED_KEY in line for line in lines):
+        return SshFailure(_changed_key(lines), never_ran=True)
+    if not lines:
+        return SshFailure("the connection was lost")
+    hangs_up = _HANGS_UP.fullmatch(lines[-1].rstrip("."))
+    if hangs_up and hangs_up[1] == _BEHIND_PROXY:
+        return _explain_proxy(lines[:-1])
+    if hangs_up and len(lines) > 1 and _BEFORE_LOGIN.fullmatch(lines[-2]):
+        reason = f"{lines[-1]} before the login. Its sshd is busy (MaxStartups) or does not serve this address"
+        return SshFailure(reason, never_ran=True, passing=True)
+    if "during banner exchange" in " ".join(lines[-2:]):
+        return SshFailure("connected, but no ssh server answered (timed out)", never_ran=True)
+    if lines[-1].startswith("Disconnected from ") and len(lines) > 1:
+        lines.pop()
+    return _explain_line(lines[-1], lines)
+
+
+def _explain_proxy(lines: list[str]) -> SshFailure:
+    """The ProxyJump or ProxyCommand failed; what stands above is from it."""
+    own = [line for line in lines if not _BEFORE_LOGIN.fullmatch(line) and line != "stdio forwarding failed"]
+    if not own:
+        return SshFailure("the jump host hung up", never_ran=True, passing=True)
+    failure = explain("\n".join(own))
+    through = "the jump host can't reach it" if own[-1].startswith("channel ") else "the jump host failed"
+    return SshFailure(f"{through}: {failure.reason}", never_ran=True, passing=failure.passing)
+
+
+def _explain_line(line: str, lines: list[str]) -> SshFailure:
+    denied = _NO_LOGIN.fullmatch(line)
+    if denied:
+        return SshFailure(denied[1], never_ran=True)
+    for words, passing in _NEVER_RAN:
+        if words.fullmatch(line):
+            return SshFailure(_shortened(line, lines), never_ran=True, passing=passing)
+    if _LOST.fullmatch(line):
+        return SshFailure(f"the connection was lost ({line.rstrip('.')})")
+    return SshFailure(line.rstrip("."))
+
+
+def _shortened(line: str, lines: list[str]) -> str:
+    if line.startswith("Host key verification failed") and len(lines) > 1 and "host key is known" in lines[-2]:
+        line = lines[-2]
+    line = re.sub(r"^(?:ssh: |channel \d+: open failed: (?:\w+ failed: )?|Received disconnect from .*?: )", "", line)
+    return line.rstrip(".")
+
+
+def _changed_key(lines: list[str]) -> str:
+    """One sentence for the banner of a dozen lines."""
+    command = next((line for line in lines if line.startswith("ssh-keygen ")), None)
+    offending = next((line.rpartition(" in ")[2] for line in lines if line.startswith("Offending ")), None)
+    what = command or (f"remove the entry {offending}" if offending else "remove the old entry of known_hosts")
+    return (
+        "the host key has changed: the machine was set up anew, or another one answers in its place. "
+        f"If you expected that: {what}"
+    )
