@@ -12,8 +12,10 @@ options:
       - V(version) asks which version of torc the workers should have.
       - V(initialize) initializes the workflow, if that has not been done; a complete workflow is an error.
       - V(release) marks the compute nodes of a stopped worker inactive and reports their running jobs as terminated.
+      - V(release_idle) marks the compute nodes of workers inactive that were stopped before they had a job, and whose
+        node must be looked for. It concerns all hosts of the play.
     type: str
-    choices: [version, initialize, release]
+    choices: [version, initialize, release, release_idle]
     required: true
   workflow_id:
     description: The workflow; not needed for V(version).
@@ -22,6 +24,10 @@ options:
     description: IDs of compute nodes, separated by blanks, for V(release).
     type: str
     default: ""
+  stopped_hosts:
+    description: What each host's stop script answered, by inventory name, for V(release_idle).
+    type: dict
+    default: {}
   stopped:
     description: The worker was stopped just now, so the jobs that it terminated itself are counted too.
     type: bool
@@ -44,9 +50,13 @@ jobs_terminated:
   description: How many jobs the released nodes were running.
   type: int
   returned: for release, when something was to be told
+hosts:
+  description: The hosts whose compute node could not be told from those of workers that still run, each with O(msg).
+  type: dict
+  returned: for release_idle
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -56,6 +66,7 @@ try:
     from torc_remote.client.api import TorcClient
     from torc_remote.client.handoff import play_settings
     from torc_remote.client.lifecycle import ensure_runnable, release_compute_node, worker_version
+    from torc_remote.client.registrations import Registration, find_nodes
     from torc_remote.errors import TorcError
 except ImportError as error:
     raise AnsibleActionFail(
@@ -68,7 +79,9 @@ Result = dict[str, Any]
 class ActionModule(ActionBase):
     """One call, or the few that belong together."""
 
-    _VALID_ARGS = frozenset(("call", "workflow_id", "nodes", "stopped", "api_url", "credentials_file"))
+    _VALID_ARGS = frozenset(
+        ("call", "workflow_id", "nodes", "stopped", "stopped_hosts", "api_url", "credentials_file")
+    )
     _supports_check_mode = True
     _supports_async = False
 
@@ -78,7 +91,12 @@ class ActionModule(ActionBase):
         args = self._task.args
         # these concern no host, although Ansible reports them under the first one's name
         result["on_controller"] = args["call"] != "release"
-        calls = {"version": self._version, "initialize": self._initialize, "release": self._release}
+        calls = {
+            "version": self._version,
+            "initialize": self._initialize,
+            "release": self._release,
+            "release_idle": self._release_idle,
+        }
         try:
             client = TorcClient(play_settings(args.get("api_url"), args.get("credentials_file")))
             return result | calls[args["call"]](client, args)
@@ -106,3 +124,31 @@ class ActionModule(ActionBase):
             ]
             result["jobs_terminated"] = sum(map(len, ended))
         return result
+
+    def _release_idle(self, client: TorcClient, args: Mapping[str, Any]) -> Result:
+        if self._task.check_mode:
+            return {"skipped": True}
+        workflow_id, said = int(args["workflow_id"]), args["stopped_hosts"]
+        gone = {
+            host: Registration.parse(answer["registered"])
+            for host, answer in said.items()
+            if answer.get("registered") and not answer.get("nodes") and not answer.get("failed")
+        }
+        named = [int(node) for answer in said.values() for node in str(answer.get("nodes", "")).split()]
+        try:
+            found = find_nodes(client, workflow_id, [*gone.values()], named)
+            for node in sorted(found.dead):
+                release_compute_node(client, workflow_id, node)
+        except TorcError as error:  # of these hosts alone, the others' reports are not to be lost
+            return {"hosts": {host: {"msg": str(error)} for host in gone}}
+        doubtful = {host: found.doubtful[worker] for host, worker in gone.items() if worker in found.doubtful}
+        hosts = {host: {"msg": _doubtful(nodes)} for host, nodes in doubtful.items()}
+        return {"changed": bool(found.dead), "hosts": hosts}
+
+
+def _doubtful(nodes: Iterable[int]) -> str:
+    return (
+        f"the worker is stopped, but at the server one of the compute nodes {', '.join(map(str, sorted(nodes)))} is "
+        "still active for it: workers with the same host name, started in the same second, are still running. "
+        "Stop those as well, then stop this one again"
+    )

@@ -144,6 +144,9 @@ class _Gathered:
             # a task that runs once bears the first host's name
             if status != "ok":
                 self.controller_error = str(result.get("msg", "unknown"))
+            for host, failure in result.get("hosts", {}).items():
+                self.answers[host].status = "failed"
+                self.answers[host].values.update(failure)
             return
         answer = self.answers[data["host"]]
         self.any_host = True

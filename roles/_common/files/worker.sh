@@ -269,11 +269,6 @@ new_log() {
   [ -r "$r_log" ] && tail -c "+$((r_offset + 1))" "$r_log"
 }
 
-# node_ids: the compute nodes which the worker registered, as its log tells
-node_ids() {
-  new_log 2>/dev/null | sed -n 's/.*compute_node_id=\([0-9][0-9]*\).*/\1/p' | sort -un | tr '\n' ' '
-}
-
 # emit_worker: what the reports show of the worker that `identify` found
 emit_worker() {
   emit pid "$r_pid"

@@ -58,20 +58,20 @@ none) finish not_running ;;
 exited)
   note_end "$1" "$2"
   emit_worker
-  emit nodes "$(node_ids)"
+  emit_nodes
   finish not_running
   ;;
 stale)
   emit pid "$r_pid"
   emit reason "$stale_reason"
   [ -z "$r_output" ] || note_end "$1" "$2"
-  emit nodes "$(node_ids)"
+  emit_nodes
   finish stale
   ;;
 esac
 
 emit_worker
-emit nodes "$(node_ids)"
+emit_nodes
 changed
 r_session=${r_session:-0}
 roster=$(family "$r_session" "$r_pid")

@@ -1,0 +1,85 @@
+"""Whose compute node was which: a node is given up only when it can't be that of a worker that runs."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from torc_remote.client.registrations import Found, Registration, find_nodes
+
+MINUTE = "2026-11-22T21:23:"
+
+
+@dataclass
+class Server:
+    """The list of compute nodes, which is all that is asked of it."""
+
+    nodes: list[dict[str, Any]] = field(default_factory=list)
+
+    def node(self, second: float, hostname: str = "vm", pid: int = 1, is_active: bool = True) -> int:
+        start = f"{MINUTE}{second:012.9f}+00:00"
+        record = {"hostname": hostname, "pid": pid, "is_active": is_active, "start_time": start}
+        self.nodes.append({"id": len(self.nodes) + 1, **record})
+        return len(self.nodes)
+
+    def list_compute_nodes(self, workflow_id: int, hostname: str) -> list[dict[str, Any]]:
+        return [node for node in self.nodes if node["hostname"] == hostname]
+
+    def find(self, *gone: Registration, named: tuple[int, ...] = ()) -> Found:
+        return find_nodes(self, 7, gone, named)  # type: ignore[arg-type]  # the one method that is used
+
+
+def worker(first: int, last: int, hostname: str = "vm") -> Registration:
+    return Registration.parse(f"{hostname} {MINUTE}{first:02}Z {MINUTE}{last:02}Z")
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+def test_the_only_node_of_that_host_and_time_is_the_workers(server: Server) -> None:
+    server.node(9.99)
+    own = server.node(10.999)
+    server.node(11)
+    server.node(10.5, hostname="other")
+    assert server.find(worker(10, 10)) == Found(frozenset({own}), {})
+
+
+def test_nodes_of_workers_with_a_real_pid_are_not_native_ones(server: Server) -> None:
+    server.node(10, pid=4711)
+    assert server.find(worker(10, 10)).dead == frozenset()
+
+
+def test_two_nodes_for_one_dead_worker_stay_active(server: Server) -> None:
+    nodes = {server.node(10.1), server.node(10.2)}
+    gone = worker(10, 10)
+    assert server.find(gone) == Found(frozenset(), {gone: frozenset(nodes)})
+
+
+def test_as_many_dead_workers_as_nodes(server: Server) -> None:
+    nodes = {server.node(10.1), server.node(10.2), server.node(11.5)}
+    assert server.find(worker(10, 10), worker(10, 11), worker(11, 11)) == Found(frozenset(nodes), {})
+
+
+def test_what_one_worker_can_have_alone_helps_to_tell_the_others(server: Server) -> None:
+    nodes = [server.node(second) for second in (10.5, 11.5, 12.5)]
+    first, second = worker(10, 10), worker(10, 11)
+    assert server.find(first, second) == Found(frozenset(nodes[:2]), {})
+
+
+def test_a_node_known_to_be_another_workers_does_not_count(server: Server) -> None:
+    other, own = server.node(10.1), server.node(10.2)
+    assert server.find(worker(10, 10), named=(other,)) == Found(frozenset({own}), {})
+
+
+def test_a_node_that_was_released_before_is_not_mistaken(server: Server) -> None:
+    """The second stop of a worker must not take the node of one that still runs for its own."""
+    server.node(10.1, is_active=False)
+    living = server.node(10.2)
+    gone = worker(10, 10)
+    assert server.find(gone) == Found(frozenset(), {gone: frozenset({living})})
+
+
+def test_nothing_is_asked_about_nobody(server: Server) -> None:
+    assert server.find() == Found(frozenset(), {})
