@@ -21,9 +21,11 @@ import torc_remote
 from torc_remote.client.config import Settings
 from torc_remote.client.handoff import write_credentials
 from torc_remote.errors import TorcError
+from torc_remote.family import end_descendants
 from torc_remote.inventory import Inventory, to_yaml
 
 _SECRET_VARIABLES = ("TORC_PASSWORD", "TORC_COOKIE_HEADER")
+_CLEANUP_SECONDS = 5.0
 _HOST_EVENTS = {
     "runner_on_ok": "ok",
     "runner_on_failed": "failed",
@@ -45,10 +47,12 @@ class InterruptedPlayError(TorcError):
 class HostAnswer:
     """What one host answered, all tasks together: the later task's values win.
 
-    ``status`` is ``ok``, ``failed``, ``unreachable`` or ``silent`` (no task came to an end on it).
+    ``status`` is ``ok``, ``failed``, ``unreachable`` or ``silent`` (no task came to an end on it), ``role`` the role
+    that it came from.
     """
 
     status: str = "silent"
+    role: str = ""
     values: dict[str, Any] = field(default_factory=dict)
 
 
@@ -71,12 +75,12 @@ def run_play(play: Play, inventory: Inventory, settings: Settings) -> dict[str, 
 
     Raises PlayError when the controller's part failed and InterruptedPlayError after SIGINT or SIGTERM.
     """
-    directory = Path(tempfile.mkdtemp(prefix="torc-remote-"))  # 0700
-    try:
-        with _without_secrets(), _termination() as terminated:
+    with _without_secrets(), _termination() as terminated:
+        directory = Path(tempfile.mkdtemp(prefix="torc-remote-"))  # 0700
+        try:
             return _run(play, inventory, settings, directory, terminated)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _run(
@@ -106,10 +110,13 @@ def _run(
         settings={"pexpect_timeout": 1},
         quiet=True,
         event_handler=events.put,
-        cancel_callback=terminated.is_set,
+        cancel_callback=lambda: False,  # with one the runner leaves the signals to us
     )
     gathered = _Gathered(inventory, play.on_result)
     while thread.is_alive() or not events.empty():
+        if terminated.is_set():
+            # The runner would kill ansible-playbook alone: its tasks have sessions of their own, and files to remove.
+            end_descendants(_CLEANUP_SECONDS)
         try:
             gathered.add(events.get(timeout=0.1))
         except queue.Empty:
@@ -150,7 +157,7 @@ class _Gathered:
             return
         answer = self.answers[data["host"]]
         self.any_host = True
-        answer.status = status
+        answer.status, answer.role = status, str(data.get("role", ""))
         answer.values.update(result)
         if self._on_result:
             self._on_result(str(data["task"]).rpartition(" : ")[2], data["host"], answer)

@@ -9,6 +9,7 @@ from torc_remote import __version__
 from torc_remote.cli.app import App
 from torc_remote.cli.failures import report
 from torc_remote.cli.options import LazyGroup
+from torc_remote.cli.process import prepare_process
 
 # name: (module of torc_remote.cli, short help); in the order of `torc --help`
 COMMANDS = {
@@ -65,11 +66,13 @@ def torc() -> None:
 
 def main() -> None:
     """The console script `torc`."""
+    prepare_process()
     sys.exit(run(torc, "torc", sys.argv[1:]))
 
 
 def remote_main() -> None:
     """The console script `torc-remote`: the group `remote` alone."""
+    prepare_process()
     from torc_remote.cli.remote import remote
 
     handed_over = App(["remote", *sys.argv[1:]])
@@ -80,11 +83,7 @@ def run(command: click.Command, name: str, argv: list[str], app: App | None = No
     """Run ``command`` with the words ``argv``; the exit code. Whatever goes wrong is told on stderr."""
     try:
         code = command.main(argv, prog_name=name, obj=app or App(argv), standalone_mode=False)
-        if sys.stdout:  # None where the caller closed it
-            sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has left, as in `torc jobs list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         return report(error)
     return code if isinstance(code, int) else 0
