@@ -104,10 +104,10 @@ def test_text_that_is_no_spec(text: str, message: str) -> None:
         ("[" * 100_000, r"w\.json: nested too deeply"),
         (job(comand="x"), r"job 1 \('a'\): unknown key 'comand'; did you mean 'command'\?"),
         (
-            job(priority=1),
-            r"job 1 \('a'\): the key 'priority' is not supported here; torc-server and the native",
+            job(stdio={}),
+            r"job 1 \('a'\): the key 'stdio' is not supported here; torc-server and the native",
         ),
-        (workflow(files=[]), r"w\.json: the key 'files' is not supported here"),
+        (workflow(actions=[]), r"w\.json: the key 'actions' is not supported here"),
         (workflow(zzz=1), r"w\.json: unknown key 'zzz'; known are: name description"),
         (requirements(partition="x"), r"resource_requirements 1 \('r'\): unknown key 'partition'"),
         (job(command=""), "'command' must be a text that is not empty"),
@@ -195,8 +195,8 @@ def test_a_long_chain_is_quick_and_a_circle_is_named() -> None:
     [
         ("missing.yaml", None, "Cannot read the spec .*: No such file or directory"),
         ("latin.yaml", b"name: \xe9\n", "it is not UTF-8 text"),
-        ("w.kdl", b"name x", "the native 'torc create' reads kdl"),
-        ("w.json5", b"{}", "the native 'torc create' reads json5"),
+        ("w.kdl", b"name x", ": the format kdl .* is not supported here"),
+        ("w.json5", b"{}", ": the format json5 .* is not supported here"),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:

@@ -119,6 +119,10 @@ class TorcClient:
     def update_file(self, file: Json) -> Json:
         return self._put(f"/files/{file['id']}", file)
 
+    def create_files(self, files: Sequence[Json]) -> list[Json]:
+        """The created files with their IDs."""
+        return list(self._post("/bulk_files", json={"files": list(files)})["files"])
+
     def create_resource_requirements(self, requirements: Json) -> Json:
         return self._post("/resource_requirements", json=requirements)
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from torc_remote.spec.model import SpecError
+from torc_remote.spec.model import SpecError, UnsupportedSpecError
 
 _Value = TypeVar("_Value")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -25,10 +25,7 @@ class Fields:
         self.where = where
         for key in value:
             if key in elsewhere.split():
-                raise SpecError(
-                    f"{where}: the key '{key}' is not supported here; "
-                    "torc-server and the native 'torc create' do it."
-                )
+                raise UnsupportedSpecError(f"{where}: the key '{key}'")
             if key not in known.split():
                 close = difflib.get_close_matches(str(key), known.split(), n=1)
                 hint = f"did you mean '{close[0]}'?" if close else f"known are: {known}."
@@ -77,6 +74,21 @@ class Fields:
         if not all(isinstance(value, str) and value for value in values):
             raise self.error(key, "a list of names")
         return tuple(dict.fromkeys(values))
+
+    def number(self, key: str) -> float:
+        value = self.value.get(key)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise self.error(key, "a number")
+        return value
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        """The mapping of ``key``, empty if it is not there; its keys are texts."""
+        value = self.value.get(key)
+        if value is None:
+            return {}
+        if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+            raise self.error(key, "a mapping of names to values")
+        return value
 
     def environment(self, key: str) -> dict[str, str]:
         """A mapping of variable names to texts, empty if it is not there."""

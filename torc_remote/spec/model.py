@@ -1,7 +1,7 @@
 """What a workflow spec says, checked and complete (torc wire 2)."""
 
 from dataclasses import dataclass, field, replace
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
 from typing import Any
 
 from torc_remote.errors import TorcError
@@ -9,6 +9,13 @@ from torc_remote.errors import TorcError
 
 class SpecError(TorcError):
     """A spec that can't be used; the text names the source and the place in it."""
+
+
+class UnsupportedSpecError(SpecError):
+    """A spec that asks for what torc has and we don't; ``what`` says what, and where in the spec."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not supported here; torc-server and the native 'torc create' do it.")
 
 
 @dataclass(frozen=True)
@@ -24,8 +31,17 @@ class ResourceRequirements:
 
 
 @dataclass(frozen=True)
+class FileSpec:
+    """A file that jobs read or write; ``st_mtime`` in seconds since 1970, if the spec says it."""
+
+    name: str
+    path: str
+    st_mtime: float | None = None
+
+
+@dataclass(frozen=True)
 class JobSpec:
-    """One job; ``depends_on`` and ``resource_requirements`` are names within the spec."""
+    """One job; what it depends on, needs, reads and writes is given by names within the spec."""
 
     name: str
     command: str
@@ -33,6 +49,10 @@ class JobSpec:
     depends_on: tuple[str, ...] = ()
     resource_requirements: str | None = None
     cancel_on_blocking_job_failure: bool = True
+    invocation_script: str | None = None
+    input_files: tuple[str, ...] = ()
+    output_files: tuple[str, ...] = ()
+    priority: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,8 +62,11 @@ class WorkflowSpec:
     name: str
     jobs: tuple[JobSpec, ...]
     description: str | None = None
+    project: str | None = None
+    metadata: dict[str, Any] | None = None
     env: dict[str, str] = field(default_factory=dict)
     resource_requirements: tuple[ResourceRequirements, ...] = ()
+    files: tuple[FileSpec, ...] = ()
     resource_monitor: dict[str, Any] | None = None
     compute_node_wait_for_new_jobs_seconds: int | None = None
 
@@ -52,16 +75,9 @@ class WorkflowSpec:
         return replace(self, resource_monitor=None)
 
     def levels(self) -> list[list[JobSpec]]:
-        """The jobs by dependency level, in the order of the spec; dependencies are in earlier levels.
-
-        Raises SpecError on a cycle, naming the jobs in it.
-        """
+        """The jobs by level of depends_on, in the order of the spec; dependencies are in earlier levels."""
         sorter = TopologicalSorter({job.name: job.depends_on for job in self.jobs})
-        try:
-            sorter.prepare()
-        except CycleError as error:
-            circle = " -> ".join(error.args[1])
-            raise SpecError(f"these jobs wait for each other in a circle (depends_on): {circle}.") from error
+        sorter.prepare()
         levels: list[list[JobSpec]] = []
         order = {job.name: number for number, job in enumerate(self.jobs)}
         while sorter.is_active():
