@@ -154,8 +154,8 @@ def test_declared_output_files_must_exist(rest: Rest, tmp_path: Path) -> None:
     }
     ids = {file["name"]: file["id"] for file in rest.call("POST", "/bulk_files", body)["files"]}
     jobs = [
-        {"workflow_id": workflow_id, "name": name, "command": "touch made", "output_file_ids": [ids[name]]}
-        for name in ("made", "missed")
+        {"workflow_id": workflow_id, "name": name, "command": command, "output_file_ids": [ids[name]]}
+        for name, command in (("made", "touch made"), ("missed", "true"))
     ]
     rest.call("POST", "/bulk_jobs", {"jobs": jobs})
     assert run_worker(rest.url, workflow_id, tmp_path).process.returncode == 0

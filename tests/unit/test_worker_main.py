@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from torc_remote.builtin.worker import main as command
+from torc_remote.builtin.worker import worker
 from torc_remote.builtin.worker.connection import Connection
 from torc_remote.builtin.worker.worker import Options
 
@@ -15,7 +16,7 @@ Run = Callable[..., tuple[Connection, Options]]
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Parses a command line; what the worker would be given."""
     calls: list[tuple[Connection, Options]] = []
-    monkeypatch.setattr(command, "run_worker", lambda *arguments: calls.append(arguments) or 0)
+    monkeypatch.setattr(worker, "run_worker", lambda *arguments: calls.append(arguments) or 0)
     for name in ("TORC_API_URL", "TORC_PASSWORD", "TORC_WORKER_NAME", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
 

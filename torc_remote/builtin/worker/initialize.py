@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import List
 
 from .api import JSON, Api
 from .errors import RefusedError, WorkerError
+from .times import modified
 
 _ALL = {"offset": 0, "limit": 100000}
 
@@ -50,7 +50,7 @@ def _require_inputs(api: Api, base: str) -> None:
         api.get("/files/{}".format(file_id))
         for file_id in api.get(base + "/required_existing_files")["files"]
     ]
-    missing = [str(record["path"]) for record in files if not Path(record["path"]).exists()]
+    missing = [str(record["path"]) for record in files if modified(record["path"]) is None]
     if missing:
         raise WorkerError("required input files do not exist here: {}".format(", ".join(missing)))
     if api.get(base + "/missing_user_data")["user_data"]:
@@ -59,6 +59,6 @@ def _require_inputs(api: Api, base: str) -> None:
 
 def _record_file_times(api: Api, workflow_id: int) -> None:
     for record in api.get("/files", dict(_ALL, workflow_id=workflow_id))["items"]:
-        path = Path(record["path"])
-        if path.exists():
-            api.put("/files/{}".format(record["id"]), dict(record, st_mtime=path.stat().st_mtime))
+        changed = modified(record["path"])
+        if changed is not None:
+            api.put("/files/{}".format(record["id"]), dict(record, st_mtime=changed))

@@ -8,11 +8,6 @@ import sys
 from typing import List, Optional
 
 from ... import __version__
-from .connection import Connection
-from .errors import WorkerError
-from .logs import log_to_stderr
-from .resources import detect
-from .worker import Options, run_worker, worker_name
 
 HANDOVER = "_TORC_REMOTE_HANDOVER"
 """With this in the environment ``--version`` tells our torc from a native one."""
@@ -44,23 +39,31 @@ def main(argv: Optional[List[str]] = None) -> int:
         return 0
     if arguments.command is None:
         parser.error("a command is missing: torc run ID")
+    return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # A packed file is compiled at each start: ``--version`` shall not wait for all of it.
+    from .connection import Connection
+    from .errors import WorkerError
+    from .logs import log_to_stderr
+    from .resources import detect
+    from .worker import Options, run_worker, worker_name
+
     try:
         with log_to_stderr():
-            return run_worker(Connection.from_environment(os.environ, arguments.url), _options(arguments))
+            options = Options(
+                arguments.workflow_id,
+                worker_name(),
+                detect(os.environ, arguments.num_cpus, arguments.memory_gb, arguments.num_gpus),
+                arguments.output_dir,
+                arguments.poll_interval,
+                arguments.max_parallel_jobs,
+            )
+            return run_worker(Connection.from_environment(os.environ, arguments.url), options)
     except WorkerError as error:
         print("Error: {}".format(error), file=sys.stderr)
         return 1
-
-
-def _options(arguments: argparse.Namespace) -> Options:
-    return Options(
-        arguments.workflow_id,
-        worker_name(),
-        detect(os.environ, arguments.num_cpus, arguments.memory_gb, arguments.num_gpus),
-        arguments.output_dir,
-        arguments.poll_interval,
-        arguments.max_parallel_jobs,
-    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,9 +7,9 @@ after each commit. Several workers of one host may share the file.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS job_resource_samples (job_id INTEGER NOT NULL, timestamp INTEGER NOT NULL,
@@ -33,7 +33,7 @@ Summary = Tuple[int, float, float, int, int]
 
 
 class MetricsDb:
-    """Rows are kept in memory and written by ``flush``. Raises sqlite3.Error and OSError."""
+    """Rows are kept in memory and written by ``flush``. Raises OSError when that is impossible."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -41,12 +41,12 @@ class MetricsDb:
         self.job_samples: List[JobSample] = []
         self.system_samples: List[SystemSample] = []
         path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(self._open()) as database:
+        with self._transaction() as database:
             database.executescript(_SCHEMA)
 
     def flush(self, summary: Optional[Summary] = None) -> None:
         """Write what has come together; ``summary`` of the host at the end."""
-        with closing(self._open()) as database, database:
+        with self._transaction() as database:
             database.executemany("INSERT OR REPLACE INTO job_metadata VALUES (?, ?)", self.jobs.items())
             database.executemany(
                 "INSERT OR REPLACE INTO job_resource_samples VALUES (?, ?, ?, ?, ?)", self.job_samples
@@ -64,5 +64,10 @@ class MetricsDb:
         self.job_samples.clear()
         self.system_samples.clear()
 
-    def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(str(self._path), timeout=20)
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(str(self._path), timeout=20)) as database, database:
+                yield database
+        except sqlite3.Error as error:
+            raise OSError("{}: {}".format(self._path, error)) from error

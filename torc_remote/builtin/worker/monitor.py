@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import signal
-import sqlite3
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from . import processes
 from .api import JSON
 from .job import RunningJob
-from .metrics_db import MetricsDb
+
+if TYPE_CHECKING:
+    from .metrics_db import MetricsDb
 
 log = logging.getLogger("torc.worker")
 
@@ -199,9 +200,11 @@ class Monitor:
         if TIME_SERIES not in (self._config.jobs, self._config.node):
             return None
         try:
+            from .metrics_db import MetricsDb  # some systems package Python without SQLite
+
             return MetricsDb(self._path)
-        except (OSError, sqlite3.Error) as error:
-            log.warning("no time series of resources: %s: %s", self._path, error)
+        except (ImportError, OSError) as error:
+            log.warning("No time series of resources: %s", error)
             return None
 
     def _flush(self, database: Optional[MetricsDb], at_end: bool = False) -> None:
@@ -218,5 +221,5 @@ class Monitor:
         try:
             if database is not None:
                 database.flush(summary)
-        except (OSError, sqlite3.Error) as error:
-            log.warning("cannot write the time series of resources: %s: %s", self._path, error)
+        except OSError as error:
+            log.warning("Cannot write the time series of resources: %s", error)

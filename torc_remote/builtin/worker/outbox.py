@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Dict, List
 
 from .api import JSON, Api
 from .errors import RefusedError
 from .job import Setting, stdio_path
-from .times import utc_now
+from .times import modified, utc_now
 
 log = logging.getLogger("torc.worker")
 
@@ -114,11 +113,11 @@ class Outbox:
         missing = []
         for file_id in outcome.job.get("output_file_ids") or []:
             record = self._file(int(file_id))
-            path = Path(record["path"])
-            if not path.exists():
-                missing.append(str(path))
-                continue
-            self._record_time(dict(record, st_mtime=path.stat().st_mtime))
+            changed = modified(record["path"])
+            if changed is None:
+                missing.append(str(record["path"]))
+            else:
+                self._record_time(dict(record, st_mtime=changed))
         if missing:
             self._fail(outcome, "declared output files are missing: {}".format(", ".join(missing)))
 

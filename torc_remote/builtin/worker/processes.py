@@ -66,10 +66,12 @@ def _from_proc() -> Iterator[Process]:
 
 
 def _from_ps() -> Iterator[Process]:
-    columns = "pid=,ppid=,pgid=,stat=,rss=,time=,lstart="
-    listing = subprocess.run(
-        ["ps", "-A", "-o", columns], stdin=subprocess.DEVNULL, capture_output=True, check=False
-    ).stdout.decode("utf-8", "replace")
+    command = ["ps", "-A", "-o", "pid=,ppid=,pgid=,stat=,rss=,time=,lstart="]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError:
+        return  # neither /proc nor ps: signals still reach the process groups
+    listing = done.stdout.decode("utf-8", "replace")
     for line in listing.splitlines():
         fields = line.split(None, 6)
         if len(fields) == 7 and not fields[3].startswith("Z"):

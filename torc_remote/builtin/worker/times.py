@@ -1,10 +1,20 @@
-"""Times as the protocol writes them."""
+"""Times of events and files as the protocol writes them."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from pathlib import Path
+from typing import Optional
 
 
 def utc_now() -> str:
     """``2026-11-22T18:46:56.705Z``"""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def modified(path: str) -> Optional[float]:
+    """When the file was last changed, in seconds since 1970; None where there is no such file."""
+    try:
+        return Path(path).stat().st_mtime
+    except (OSError, ValueError):
+        return None

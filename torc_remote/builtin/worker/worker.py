@@ -170,7 +170,8 @@ class _Worker:
 
     def _round(self) -> None:
         self._outbox.deliver()
-        if time.monotonic() >= self._checked + self._options.poll_interval:
+        polling = time.monotonic() >= self._checked + self._options.poll_interval
+        if polling:
             self._check_end()
         if self._over:
             return
@@ -181,7 +182,7 @@ class _Worker:
             self._busy_at = time.monotonic()
         else:
             self._check_idle()
-        if canceled or not self._signals.jobs:
+        if canceled or not (polling or self._signals.jobs):
             self._check_end()
 
     def _check_end(self) -> None:
