@@ -29,7 +29,8 @@ class Fleet:
     def env(self) -> dict[str, str]:
         """The environment of the CLI: no torc variable of the developer's own gets in."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith("TORC_")}
-        return {**ours, "TORC_API_URL": self.url, **self.sandbox.environment, **self.environment}
+        state = {"XDG_STATE_HOME": str(self.directory / "state")}
+        return {**ours, **state, "TORC_API_URL": self.url, **self.sandbox.environment, **self.environment}
 
     def torc(
         self, *args: str | int | Path, code: int | None = 0, timeout: float = 120

@@ -30,7 +30,10 @@ _NEVER_RAN = (
     (re.compile(r"(?:ssh: )?Could not resolve hostname .*: Temporary failure .*"), True),
     (re.compile(r"(?:ssh: )?Could not resolve hostname .*"), False),
     (re.compile(r"channel \d+: open failed: .*"), True),
-    (re.compile(r"ControlPath too long .*|.*[Bb]ad configuration option.*|Bad owner or permissions .*"), False),
+    (
+        re.compile(r"ControlPath too long .*|.*[Bb]ad configuration option.*|Bad owner or permissions .*"),
+        False,
+    ),
     (re.compile(r"No \S+ host key is known for .*|Host key verification failed\.?"), False),
     (re.compile(r"Unable to negotiate .*|.*Too many authentication failures"), False),
 )
@@ -59,7 +62,9 @@ def explain(message: str) -> SshFailure:
     if hangs_up and hangs_up[1] == _BEHIND_PROXY:
         return _explain_proxy(lines[:-1])
     if hangs_up and len(lines) > 1 and _BEFORE_LOGIN.fullmatch(lines[-2]):
-        reason = f"{lines[-1]} before the login. Its sshd is busy (MaxStartups) or does not serve this address"
+        reason = (
+            f"{lines[-1]} before the login. Its sshd is busy (MaxStartups) or does not serve this address"
+        )
         return SshFailure(reason, never_ran=True, passing=True)
     if "during banner exchange" in " ".join(lines[-2:]):
         return SshFailure("connected, but no ssh server answered (timed out)", never_ran=True)
@@ -91,9 +96,15 @@ def _explain_line(line: str, lines: list[str]) -> SshFailure:
 
 
 def _shortened(line: str, lines: list[str]) -> str:
-    if line.startswith("Host key verification failed") and len(lines) > 1 and "host key is known" in lines[-2]:
+    if (
+        line.startswith("Host key verification failed")
+        and len(lines) > 1
+        and "host key is known" in lines[-2]
+    ):
         line = lines[-2]
-    line = re.sub(r"^(?:ssh: |channel \d+: open failed: (?:\w+ failed: )?|Received disconnect from .*?: )", "", line)
+    line = re.sub(
+        r"^(?:ssh: |channel \d+: open failed: (?:\w+ failed: )?|Received disconnect from .*?: )", "", line
+    )
     return line.rstrip(".")
 
 
@@ -101,7 +112,9 @@ def _changed_key(lines: list[str]) -> str:
     """One sentence for the banner of a dozen lines."""
     command = next((line for line in lines if line.startswith("ssh-keygen ")), None)
     offending = next((line.rpartition(" in ")[2] for line in lines if line.startswith("Offending ")), None)
-    what = command or (f"remove the entry {offending}" if offending else "remove the old entry of known_hosts")
+    what = command or (
+        f"remove the entry {offending}" if offending else "remove the old entry of known_hosts"
+    )
     return (
         "the host key has changed: the machine was set up anew, or another one answers in its place. "
         f"If you expected that: {what}"

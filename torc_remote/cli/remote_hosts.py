@@ -11,6 +11,7 @@ from torc_remote.cli.progress import progress
 from torc_remote.cli.remote_options import (
     configured_fleet,
     host_timeout,
+    limit,
     max_parallel_ssh,
     optional_workflow,
     output_dir_of_record,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="A native torc binary; without it the built-in worker is installed",
 )
+@limit
 @max_parallel_ssh
 @host_timeout(600)
 @verbose
@@ -37,6 +39,7 @@ def install(
     app: App,
     workflow_id: int | None,
     binary: Path | None,
+    limit: str | None,
     max_parallel_ssh: int,
     host_timeout: int,
     verbose: bool,
@@ -54,7 +57,7 @@ def install(
     from torc_remote.cli.remote_report import show
 
     with progress(app, verbose) as on_step:
-        fleet = configured_fleet(app, workflow_id, max_parallel_ssh, host_timeout, on_step)
+        fleet = configured_fleet(app, workflow_id, limit, max_parallel_ssh, host_timeout, on_step)
         report = operations.install(fleet, binary)
     show(app, report, lambda host: f"Installed {host.details['executable']}", "Installed on {} workers")
 
@@ -62,6 +65,7 @@ def install(
 @click.command(cls=TorcCommand)
 @optional_workflow
 @output_dir_of_record("--output-dir", text="Output directory on remote machines")
+@limit
 @max_parallel_ssh
 @host_timeout(60)
 @verbose
@@ -70,6 +74,7 @@ def status(
     app: App,
     workflow_id: int | None,
     output_dir: str | None,
+    limit: str | None,
     max_parallel_ssh: int,
     host_timeout: int,
     verbose: bool,
@@ -85,7 +90,7 @@ def status(
     from torc_remote.cli.remote_report import show_status
 
     with progress(app, verbose) as on_step:
-        fleet = configured_fleet(app, workflow_id, max_parallel_ssh, host_timeout, on_step)
+        fleet = configured_fleet(app, workflow_id, limit, max_parallel_ssh, host_timeout, on_step)
         report = operations.status(fleet, output_dir)
     show_status(app, report)
 
@@ -94,6 +99,7 @@ def status(
 @optional_workflow
 @click.option("--force", is_flag=True, help="Send SIGKILL instead of SIGTERM")
 @output_dir_of_record("--output-dir", text="Output directory on remote machines")
+@limit
 @max_parallel_ssh
 @host_timeout(60)
 @verbose
@@ -103,6 +109,7 @@ def stop(
     workflow_id: int | None,
     force: bool,
     output_dir: str | None,
+    limit: str | None,
     max_parallel_ssh: int,
     host_timeout: int,
     verbose: bool,
@@ -121,7 +128,7 @@ def stop(
     from torc_remote.cli.remote_report import show
 
     with progress(app, verbose) as on_step:
-        fleet = configured_fleet(app, workflow_id, max_parallel_ssh, host_timeout, on_step)
+        fleet = configured_fleet(app, workflow_id, limit, max_parallel_ssh, host_timeout, on_step)
         report = operations.stop(fleet, output_dir, force)
     ended = sum(host.details.get("jobs_terminated", 0) for host in report.hosts)
     if ended:

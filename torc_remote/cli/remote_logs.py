@@ -9,8 +9,10 @@ from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.options import TorcCommand
 from torc_remote.cli.progress import progress
 from torc_remote.cli.remote_options import (
+    all_workflows,
     configured_fleet,
     host_timeout,
+    limit,
     max_parallel_ssh,
     optional_workflow,
     output_dir_of_record,
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 )
 @output_dir_of_record("--remote-output-dir", text="Remote output directory")
 @click.option("--delete", is_flag=True, help="Delete remote logs after successful collection")
+@all_workflows("Collect everything in the output directory, also of other workflows")
+@limit
 @max_parallel_ssh
 @host_timeout(3600)
 @verbose
@@ -44,6 +48,8 @@ def collect_logs(
     local_output_dir: Path,
     output_dir: str | None,
     delete: bool,
+    all_workflows: bool,
+    limit: str | None,
     max_parallel_ssh: int,
     host_timeout: int,
     verbose: bool,
@@ -51,7 +57,8 @@ def collect_logs(
     """Collect the workers' logs, one archive a worker.
 
     An archive has its name only when its checksum has been compared, and is never overwritten by a different
-    one. What has not changed since the last time is not fetched again.
+    one. What has not changed since the last time is not fetched again. Where several workflows share the
+    output directory, an archive holds the files of this one, unless --all-workflows asks for everything.
 
     \b
     Example:
@@ -62,14 +69,16 @@ def collect_logs(
     from torc_remote.cli.remote_report import show
 
     with progress(app, verbose) as on_step:
-        fleet = configured_fleet(app, workflow_id, max_parallel_ssh, host_timeout, on_step)
-        report = operations.collect_logs(fleet, local_output_dir, output_dir, delete)
+        fleet = configured_fleet(app, workflow_id, limit, max_parallel_ssh, host_timeout, on_step)
+        report = operations.collect_logs(fleet, local_output_dir, output_dir, delete, all_workflows)
     show(app, report, _say_collected, "Logs of {} workers collected")
 
 
 @click.command(cls=TorcCommand)
 @optional_workflow
 @output_dir_of_record("--remote-output-dir", text="Remote output directory")
+@all_workflows("Delete the output of every workflow in the output directory")
+@limit
 @max_parallel_ssh
 @host_timeout(300)
 @verbose
@@ -78,6 +87,8 @@ def delete_logs(
     app: App,
     workflow_id: int | None,
     output_dir: str | None,
+    all_workflows: bool,
+    limit: str | None,
     max_parallel_ssh: int,
     host_timeout: int,
     verbose: bool,
@@ -85,7 +96,8 @@ def delete_logs(
     """Delete the workers' output on the hosts, without collecting it.
 
     Only what the workers of this workflow made is removed, never under a running worker. Use
-    `collect-logs --delete` to save the logs first.
+    `collect-logs --delete` to save the logs first. Where several workflows share the output directory,
+    --all-workflows means what the workers of all of them made.
 
     \b
     Example:
@@ -95,8 +107,8 @@ def delete_logs(
     from torc_remote.cli.remote_report import show
 
     with progress(app, verbose) as on_step:
-        fleet = configured_fleet(app, workflow_id, max_parallel_ssh, host_timeout, on_step)
-        report = operations.delete_logs(fleet, output_dir)
+        fleet = configured_fleet(app, workflow_id, limit, max_parallel_ssh, host_timeout, on_step)
+        report = operations.delete_logs(fleet, output_dir, all_workflows)
     show(app, report, _say_deleted, "Logs of {} workers deleted")
 
 

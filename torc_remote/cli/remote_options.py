@@ -22,6 +22,11 @@ max_parallel_ssh = click.option(
     show_default=True,
     help="Maximum parallel SSH connections",
 )
+limit = click.option(
+    "--limit",
+    metavar="PATTERN[,...]",
+    help="Only these workers: hosts or addresses, with * and ?; !PATTERN leaves out; @FILE names a worker file",
+)
 verbose = click.option(
     "-v", "--verbose", is_flag=True, help="Show each host's answer as it arrives (stderr)."
 )
@@ -37,6 +42,11 @@ def host_timeout(default: int) -> Callable[[Decorated], Decorated]:
         metavar="SECONDS",
         help="Bound on each step on a host; 0 for none",
     )
+
+
+def all_workflows(text: str) -> Callable[[Decorated], Decorated]:
+    """The option for an output directory that several workflows share."""
+    return click.option("--all-workflows", is_flag=True, help=text)
 
 
 def output_dir_of_record(*names: str, text: str) -> Callable[[Decorated], Decorated]:
@@ -60,16 +70,18 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
 def configured_fleet(
     app: App,
     workflow_id: int | None,
+    limit: str | None,
     forks: int,
     timeout: int,
     on_step: "OnStep | None",
     keep_going: bool = False,
 ) -> "Fleet":
-    """The workers of the workflow that is meant. Raises TorcError when there are none."""
+    """The workers of the workflow that is meant, those that ``limit`` names. Raises TorcError when there are none."""
+    from torc_remote.limit import select
     from torc_remote.operations import configured_workers
 
     number = resolve_workflow_id(app, workflow_id)
-    workers = configured_workers(app.client(), number)
+    workers = select(configured_workers(app.client(), number), limit)
     return fleet_of(app, number, workers, forks, timeout, on_step, keep_going)
 
 

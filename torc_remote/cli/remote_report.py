@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from torc_remote.cli.app import App
+from torc_remote.cli.failed_hosts import keep_failed_hosts
 from torc_remote.cli.output import print_json, table
 from torc_remote.operations import HostResult, Report
 
@@ -26,6 +27,12 @@ def show(app: App, report: Report, say: Say, summary: str) -> None:
             click.echo(f"  [{mark}] {host.host}: {text}", err=not host.ok)
         well = len(report.hosts) - len(report.failed)
         click.echo(summary.format(f"{well}/{len(report.hosts)}"))
+    finish(app, report)
+
+
+def finish(app: App, report: Report) -> None:
+    """Keep the list of the workers that failed, then leave."""
+    keep_failed_hosts(app, report)
     leave(report)
 
 
@@ -65,7 +72,7 @@ def show_status(app: App, report: Report) -> None:
         click.echo(table(["Host", "Status"], rows, None))
         running = sum(host.state == "running" for host in report.hosts)
         click.echo(f"{running}/{len(report.hosts)} workers running")
-    leave(report)
+    finish(app, report)
 
 
 def status_text(host: HostResult) -> str:

@@ -1,0 +1,35 @@
+"""The file that lists the workers for which the last operation failed, for `--limit @FILE`."""
+
+import os
+import shlex
+from pathlib import Path
+
+import click
+
+from torc_remote.cli.app import App
+from torc_remote.client.handoff import server_key
+from torc_remote.operations import Report
+
+
+def keep_failed_hosts(app: App, report: Report) -> None:
+    """Write the file when some hosts failed, and say on stderr how to use it; remove it when all is well."""
+    path = _file(report.workflow_id, app.settings.api_url)
+    failed = [host.worker for host in report.failed if host.state != "invalid"]
+    try:
+        if not failed:
+            path.unlink(missing_ok=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        temporary.write_text("".join(f"{worker}\n" for worker in failed))
+        temporary.replace(path)
+    except OSError as error:
+        click.echo(f"Warning: {path} could not be written: {error.strerror}.", err=True)
+        return
+    which = "this one" if len(failed) == 1 else f"these {len(failed)}"
+    click.echo(f"To do it again for {which} alone, add: --limit {shlex.quote(f'@{path}')}", err=True)
+
+
+def _file(workflow_id: int, api_url: str) -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "torc-remote" / f"failed-hosts-{workflow_id}-{server_key(api_url)}"
