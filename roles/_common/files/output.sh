@@ -9,10 +9,10 @@
 # locate_output WORKFLOW SERVER OUTPUT_DIR: sets `output`, the real path; an empty OUTPUT_DIR means the recorded one.
 # Fails where it does not exist.
 locate_output() {
-  locate "$1" "$2"
+  identify "$1" "$2" "$3"
   if [ -n "$3" ]; then
     absolute "$3"
-  elif load_record "$dir/record" || [ -n "$r_output" ]; then
+  elif [ -n "$r_output" ]; then
     path=$r_output
   else
     absolute torc_output
@@ -23,7 +23,7 @@ locate_output() {
   output=${output%"$nl"x}
 }
 
-# own_files WORKFLOW FIND_ACTION...: the files that torc named after the workflow
+# own_files WORKFLOW FIND_ACTION...: the files that torc named after the workflow ('[0-9]*': after any)
 own_files() {
   own_id=$1
   shift
@@ -45,10 +45,23 @@ selected_files() {
   selected_whole=$1 selected_id=$2
   shift 2
   if [ "$selected_whole" = 1 ]; then
-    find . ! -type d ! -path ./.torc-remote "$@"
+    find . ! -type d ! -path ./.torc-remote ! -path ./.torc-remote.new "$@"
   else
     own_files "$selected_id" "$@"
   fi
+}
+
+# unreadable WHOLE WORKFLOW: the selected files and the directories that cannot be read. Not every tar tells this
+# apart from a file that changed while it was read.
+unreadable() {
+  # shellcheck disable=SC2016 # expanded by that shell
+  {
+    selected_files "$1" "$2" -type f -exec sh -c 'for file; do [ -r "$file" ] || printf "%s\n" "$file"; done' sh {} +
+    if [ "$1" = 1 ]; then find . -type d; else find . ./job_stdio ./resource_utilization ./offline_journal -prune -type d; fi |
+      while IFS= read -r unreadable_dir; do
+        [ -r "$unreadable_dir" ] && [ -x "$unreadable_dir" ] || printf '%s\n' "$unreadable_dir"
+      done
+  } 2>/dev/null
 }
 
 # manifest WHOLE WORKFLOW: a checksum over path, size and time of change of the selected files
@@ -76,12 +89,17 @@ unended() {
 # live_worker: a line for each worker, of whatever workflow, that may be writing to the directory
 live_worker() {
   for live_dir in "$state_home"/*/*; do
-    load_record "$live_dir/record" && [ "$r_output" = "$output" ] && [ ! -e "$live_dir/exit" ] || continue
+    load_record "$live_dir/record" && [ "$r_output" = "$output" ] && [ ! -e "$live_dir/exit.$r_pid" ] || continue
     live_machine=${live_dir%/*} live_machine=${live_machine##*/}
     if [ "$live_machine" != "$machine" ]; then
       printf 'PID %s on %s\n' "$r_pid" "$live_machine"
     elif [ "$r_boot" = "$(boot_id)" ] && alive "$r_pid" "$r_start"; then
       printf 'PID %s\n' "$r_pid"
+    fi
+  done
+  for live_pid in $(marked "$state_home/"); do # their records may be lost
+    if runs_workflow "$live_pid" '' && [ "$(started_in "$live_pid")" = "$output" ]; then
+      printf 'PID %s\n' "$live_pid"
     fi
   done
   [ ! -f "$output/.torc-remote" ] || unended "$output/.torc-remote" | while read -r other_id other_server other_name; do

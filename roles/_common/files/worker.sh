@@ -5,7 +5,7 @@
 #
 # A worker's state directory is STATE/MACHINE/WORKFLOW-SERVER, so that homes may be shared between machines:
 #   record   key=value lines: who the worker is (see load_record)
-#   exit     its exit code, written by its parent when it ends
+#   exit.PID its exit code, written by its parent when it ends
 #   lock     a symbolic link that names the process which is starting or stopping it
 
 nl='
@@ -52,12 +52,23 @@ nap() { sleep "$1" 2>/dev/null || sleep 1; }
 
 now() { date +%s; }
 
+# monotonic: seconds by a clock that nobody sets, where the system shows one
+monotonic() {
+  if [ -r "$proc/uptime" ]; then
+    read -r m_uptime m_idle <"$proc/uptime"
+    echo "${m_uptime%%.*}"
+  else
+    now
+  fi
+}
+
 is_number() {
   case $1 in
   '' | *[!0-9]*) return 1 ;;
   esac
 }
 
+# checksum: the sha256 of what stdin holds; fails where no program can tell
 checksum() {
   if have sha256sum; then
     sha256sum
@@ -65,9 +76,9 @@ checksum() {
     shasum -a 256
   elif have sha256; then
     sha256 -q
-  else
+  elif have openssl; then
     openssl dgst -sha256 -r
-  fi | cut -c 1-64
+  fi | cut -c 1-64 | grep .
 }
 
 # absolute PATH: sets `path`; a relative one counts from the home, as a worker's working directory is the home.
@@ -75,6 +86,7 @@ checksum() {
 absolute() {
   case $1 in
   /*) path=$1 ;;
+  '~') path=$library_home ;;
   '~/'*) path=$library_home/${1#\~/} ;;
   *) path=$library_home/$1 ;;
   esac
@@ -116,25 +128,23 @@ inspect() {
   fi
 }
 
-# alive PID START: the process that was recorded, and not another one that has its number now; a zombie is dead
-alive() {
+# lives PID: as `inspect`, but a zombie is dead
+lives() {
   inspect "$1" || return 1
   case $p_state in
   Z* | X*) return 1 ;;
   esac
-  [ "$p_start" = "$2" ]
 }
+
+# alive PID START: the process that was recorded, and not another one that has its number now
+alive() { lives "$1" && [ "$p_start" = "$2" ]; }
 
 # all_processes: a line "PID PARENT SESSION START" for each that lives
 all_processes() {
   if [ -r "$proc/self/stat" ]; then
     for p_dir in "$proc"/[0-9]*; do
       p_pid=${p_dir##*/}
-      inspect "$p_pid" || continue
-      case $p_state in
-      Z* | X*) ;;
-      *) printf '%s %s %s %s\n' "$p_pid" "$p_parent" "$p_session" "$p_start" ;;
-      esac
+      ! lives "$p_pid" || printf '%s %s %s %s\n' "$p_pid" "$p_parent" "$p_session" "$p_start"
     done
   else
     LC_ALL=C ps -A -o stat= -o pid= -o ppid= -o pgid= -o lstart= |
@@ -157,6 +167,16 @@ family() {
       } while (grown)
       for (pid in member) if (pid in parent && pid != session) print pid, start[pid]
     }'
+}
+
+# marked DIR: the processes of our own user that are, or descend from, the worker with this state directory: it was
+# started with the name in its environment. None where the system does not show environments.
+marked() {
+  [ -r "$proc/self/environ" ] || return 0
+  grep -lF -e "_TORC_REMOTE_WORKER=$1" "$proc"/[0-9]*/environ 2>/dev/null | while IFS= read -r m_file; do
+    m_dir=${m_file%/environ}
+    if [ -O "$m_dir" ]; then echo "${m_dir##*/}"; fi
+  done
 }
 
 # --- a worker's record ---------------------------------------------------------------------------------------
@@ -204,12 +224,12 @@ record_line() {
 #   none      there is no record
 identify() {
   locate "$1" "$2"
-  exit_code=
-  if [ -e "$dir/record" ]; then
-    identify_recorded
-  else
-    identify_native "$1" "$3"
-  fi
+  found=none exit_code='' r_output='' r_session=0
+  [ ! -e "$dir/record" ] || identify_recorded
+  case $found:$exit_code in
+  running:* | exited:?*) return 0 ;;
+  esac
+  identify_unrecorded "$1" || [ "$found" != none ] || identify_native "$1" "$3"
 }
 
 identify_recorded() {
@@ -217,7 +237,7 @@ identify_recorded() {
     found=stale stale_reason="its record $dir/record is unreadable"
     return
   fi
-  [ ! -r "$dir/exit" ] || read -r exit_code <"$dir/exit" || :
+  [ ! -r "$dir/exit.$r_pid" ] || read -r exit_code <"$dir/exit.$r_pid" || :
   if [ -n "$exit_code" ]; then
     found=exited
   elif [ "$r_boot" != "$(boot_id)" ]; then
@@ -231,6 +251,24 @@ identify_recorded() {
   fi
 }
 
+# identify_unrecorded WORKFLOW: a worker that lives although its record is lost or names another process
+identify_unrecorded() {
+  for u_pid in $(marked "$dir"); do
+    runs_workflow "$u_pid" "$1" && lives "$u_pid" || continue
+    found=running r_pid=$u_pid r_start=$p_start r_boot=$(boot_id) r_version='' r_offset=0 r_since='' r_native=
+    # its parent leads the session that was made for it
+    r_session=$p_session
+    [ "$p_parent" = "$p_session" ] || r_session=0
+    r_output=$(started_in "$u_pid")
+    r_log=$r_output/torc_worker_$1_${name}_${dir##*-}.log
+    return 0
+  done
+  return 1
+}
+
+# started_in PID: the output directory that a worker was started with
+started_in() { tr '\000' '\n' <"$proc/$1/cmdline" | sed -n '/^--output-dir$/ { n; p; q; }'; }
+
 # identify_native WORKFLOW OUTPUT_DIR: a worker that torc's own `remote run` started left torc_worker_ID.pid in its
 # output directory (torc wire 8). The number alone proves nothing: the process must be ours and run this workflow.
 identify_native() {
@@ -241,7 +279,7 @@ identify_native() {
   is_number "$n_pid" && [ "$n_pid" -gt 1 ] || return 0
   r_pid=$n_pid r_start='' r_boot=$(boot_id) r_session=0 r_version='' r_offset=0 r_since=''
   r_output=$path r_log=$path/torc_worker_$1.log r_native=1
-  if ! inspect "$n_pid"; then
+  if ! lives "$n_pid"; then
     found=exited
   elif runs_workflow "$n_pid" "$1"; then
     found=running r_start=$p_start
@@ -250,16 +288,17 @@ identify_native() {
   fi
 }
 
-# runs_workflow PID WORKFLOW: is this process, one of our own user, `torc … run WORKFLOW …`?
+# runs_workflow PID WORKFLOW: is this process, one of our own user, `torc … run WORKFLOW …`? (any workflow when empty)
 runs_workflow() {
   kill -0 "$1" 2>/dev/null || return 1
   if [ -r "$proc/$1/cmdline" ]; then
+    [ -O "$proc/$1" ] || return 1 # root may signal everybody's
     tr '\000' '\n' <"$proc/$1/cmdline"
   else
     LC_ALL=C ps -o args= -p "$1" | tr ' ' '\n'
   fi | awk -v workflow="$2" '
     { sub(/.*\//, ""); if (NR <= 2 && $0 == "torc") torc = 1 }
-    before == "run" && $0 == workflow { run = 1 }
+    before == "run" && (workflow == "" || $0 == workflow) { run = 1 }
     { before = $0 }
     END { exit !(torc && run) }'
 }

@@ -1,7 +1,10 @@
 # shellcheck shell=sh
 # delete_logs.sh WORKFLOW SERVER OUTPUT_DIR ALL_WORKFLOWS MANIFEST: removes what workers made, never under a live one.
+# ALL_WORKFLOWS 1: those of every workflow; else of this one alone.
 # With a MANIFEST (of the archive that was collected) nothing is removed when something has changed since.
 workflow=$1 server=$2 output_dir=$3 all=$4 collected=$5
+ids=$workflow
+[ "$all" = 0 ] || ids='[0-9]*'
 
 refuse() { fail refused "$1. Nothing was removed"; }
 
@@ -22,10 +25,12 @@ remove_whole() {
   emit removed "$output"
 }
 
-# Only what torc names after the workflow; says what stays.
+# Only what torc names after its workflows; says what stays.
 remove_own_files() {
-  count=$(own_files "$workflow" -print | wc -l | tr -d ' ')
-  own_files "$workflow" -exec rm -f {} + || fail failed "some files in $output could not be removed"
+  count=$(own_files "$ids" -print | wc -l | tr -d ' ')
+  [ "$count" != 0 ] || [ -f .torc-remote ] || [ -z "$output_dir" ] ||
+    refuse "$output holds nothing that a worker of workflow $workflow made"
+  own_files "$ids" -exec rm -f {} + || fail failed "some files in $output could not be removed"
   for sub in job_stdio resource_utilization offline_journal; do
     [ ! -d "$sub" ] || rmdir "$sub" 2>/dev/null || :
   done
@@ -38,13 +43,17 @@ remove_own_files() {
 # Takes the workflow's lines out of the marker; who made the directory stays known while another workflow uses it.
 forget_workflow() {
   [ -f .torc-remote ] || return 0
-  awk -v id="$workflow" -v server="$server" '!($2 == id && $3 == server)' .torc-remote >.torc-remote.new &&
+  awk -v id="$workflow" -v server="$server" -v all="$all" \
+    '!all && !($2 == id && $3 == server)' .torc-remote >.torc-remote.new &&
     mv .torc-remote.new .torc-remote
   [ -s .torc-remote ] || rm -f .torc-remote
 }
 
+# made_by_start: all that is there was made by workers, and all of it is meant
+made_by_start() { [ "$all" = 1 ] && [ -f .torc-remote ] && grep -q ' created=1$' .torc-remote; }
+
 forget_record() {
-  rm -f "$dir/record" "$dir/record.new" "$dir/exit" "$dir/ca.pem"
+  rm -f "$dir/record" "$dir/record.new" "$dir"/exit.* "$dir/ca.pem"
   unlock
   rmdir "$dir" "${dir%/*}" 2>/dev/null || :
 }
@@ -60,7 +69,7 @@ if ! locate_output "$workflow" "$server" "$output_dir"; then
 fi
 guard_output
 [ ! -d "$dir" ] || lock
-live=$(live_worker | paste -s -d , -)
+live=$(live_worker | sort -u | paste -s -d , -)
 [ -z "$live" ] || fail live "a worker is still running there ($live). Stop it first"
 cd "$output" || fail failed "the directory $output cannot be entered"
 whole=0
@@ -68,6 +77,6 @@ if [ "$all" = 1 ] || exclusive "$workflow" "$server"; then whole=1; fi
 if [ -n "$collected" ] && [ "$collected" != "$(manifest "$whole" "$workflow")" ]; then
   refuse "files in $output have changed since they were collected. Collect them again"
 fi
-if exclusive "$workflow" "$server"; then remove_whole; else remove_own_files; fi
+if exclusive "$workflow" "$server" || made_by_start; then remove_whole; else remove_own_files; fi
 forget_record
 finish deleted

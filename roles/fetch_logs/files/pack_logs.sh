@@ -39,7 +39,8 @@ whole=0
 if [ "$all" = 1 ] || exclusive "$workflow" "$server"; then whole=1; fi
 [ -n "$(selected_files "$whole" "$workflow" -print | head -n 1)" ] ||
   finish absent "there are no logs of workflow $workflow in $output"
-manifest=$(manifest "$whole" "$workflow")
+manifest=$(manifest "$whole" "$workflow" 2>/dev/null) ||
+  fail failed "this host has no program for checksums (sha256sum, shasum, sha256, openssl)"
 emit output_dir "$output"
 emit manifest "$manifest"
 [ "$manifest" != "$known" ] || finish unchanged
@@ -48,6 +49,7 @@ read -r code <"$tmp/code"
 emit archive "$tmp/logs.tar.gz"
 emit sha256 "$(checksum <"$tmp/logs.tar.gz")"
 emit size "$(wc -c <"$tmp/logs.tar.gz" | tr -d ' ')"
+unreadable "$whole" "$workflow" | head -n 5 | emit_lines unread
 if [ "$code" -gt 1 ]; then
   head -n 5 "$tmp/errors" | emit_lines unread
 fi

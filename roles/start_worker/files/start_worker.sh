@@ -47,7 +47,7 @@ prepare_record() {
       record_line executable "$torc" && record_line output "$output" && record_line log "$log" &&
       record_line offset "$offset" && record_line since "$(now)" && record_line by "$started_by"
   } >"$dir/record.new" 2>/dev/null || fail failed "cannot write $dir/record.new (is the disk full?)"
-  rm -f "$dir/record" "$dir/exit"
+  rm -f "$dir/record" "$dir"/exit.*
 }
 
 # The worker's parent and leader of its session. It writes the record while it alone can reap the worker, so
@@ -75,7 +75,7 @@ while :; do
   wait "$pid"; code=$?
   [ "$code" -gt 128 ] && kill -0 "$pid" 2>/dev/null || break
 done
-echo "$code" >"$dir/exit.new" && mv "$dir/exit.new" "$dir/exit"
+echo "$code" >"$dir/exit.new.$pid" && mv "$dir/exit.new.$pid" "$dir/exit.$pid"
 echo "$ended" >>"$marker"
 exit 0
 }'
@@ -93,6 +93,9 @@ own_session() {
 
 launch() {
   cd "$library_home" || fail failed "cannot enter the home directory $library_home"
+  # in the environment of the worker and of all that it starts, should the record be lost
+  _TORC_REMOTE_WORKER=$dir
+  export _TORC_REMOTE_WORKER
   # jobs expect stdin to be /dev/null; the pipe is the program of the parent only
   printf '%s\n' "$parent" | own_session /bin/sh -s "$dir" "ended $workflow $server $name" "$output/.torc-remote" \
     "$torc" run "$workflow" --output-dir "$output" "$@" >>"$log" 2>&1 &

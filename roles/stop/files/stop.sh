@@ -28,7 +28,7 @@ signal_remaining() {
 # until_gone CONDITION...: waits while it holds, until the deadline; fails when the time is up
 until_gone() {
   while "$@"; do
-    [ "$(now)" -lt "$deadline" ] || return 1
+    [ "$(monotonic)" -lt "$deadline" ] || return 1
     nap 0.1
   done
 }
@@ -45,6 +45,31 @@ stop_by_force() {
   until_gone kill_again
 }
 
+# left_behind: a line "PID START" for what a worker that has ended left running: of its session and of its making
+left_behind() {
+  [ "$r_session" != 0 ] || return 0
+  for member in $(marked "$dir"); do
+    ! lives "$member" || [ "$p_session" != "$r_session" ] || [ "$member" = "$r_session" ] ||
+      echo "$member $p_start"
+  done
+}
+
+# end_left_behind: the worker was killed alone, say for want of memory. Nobody would report those jobs' end.
+end_left_behind() {
+  roster=$(left_behind)
+  r_session=0
+  [ -n "$roster" ] || return 0
+  changed
+  if [ "$force" = 1 ]; then
+    stop_by_force
+  else
+    signal_remaining TERM
+    until_gone some_remain
+  fi || fail still_running "the worker had ended before, but processes of its jobs do not \
+($(remaining | tr '\n' ' ')). Use --force to end them"
+  finish stopped
+}
+
 # a process may have been forked between the look and the signal
 kill_again() {
   some_remain && signal_remaining KILL
@@ -53,29 +78,24 @@ kill_again() {
 locate "$1" "$2"
 [ ! -d "$dir" ] || lock
 identify "$1" "$2" "$3"
+r_session=${r_session:-0}
+deadline=$(($(monotonic) + grace))
 case $found in
 none) finish not_running ;;
-exited)
-  note_end "$1" "$2"
+exited | stale)
+  [ -z "$r_output" ] || note_end "$1" "$2"
   emit_worker
   emit_nodes
-  finish not_running
-  ;;
-stale)
-  emit pid "$r_pid"
-  emit reason "$stale_reason"
-  [ -z "$r_output" ] || note_end "$1" "$2"
-  emit_nodes
-  finish stale
+  end_left_behind
+  [ "$found" != stale ] || emit reason "$stale_reason"
+  finish "$([ "$found" = stale ] && echo stale || echo not_running)"
   ;;
 esac
 
 emit_worker
 emit_nodes
 changed
-r_session=${r_session:-0}
 roster=$(family "$r_session" "$r_pid")
-deadline=$(($(now) + grace))
 if [ "$force" = 1 ]; then stop_by_force; else stop_gently; fi && {
   note_end "$1" "$2"
   finish stopped

@@ -1,0 +1,157 @@
+"""The scripts that run on hosts, run here: in a home of their own, under any shell, with tools taken away."""
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torc_remote import script as frame
+from torc_remote.sandbox import processes
+
+ROLES = Path(__file__).parent.parent / "roles"
+SHELLS = {
+    "dash": "dash",
+    "busybox": "busybox",
+    "bash": "bash",
+    "mksh": "mksh",
+    "zsh": "zsh",
+}
+# What the scripts use, as POSIX systems have it; the rest is what each test is about.
+TOOLS = (
+    *(
+        "awk",
+        "cat",
+        "cut",
+        "date",
+        "dirname",
+        "env",
+        "find",
+        "grep",
+        "gzip",
+        "head",
+        "id",
+        "kill",
+        "ln",
+        "ls",
+    ),
+    *("mkdir", "mktemp", "mv", "nohup", "paste", "printf", "ps", "readlink", "rm", "rmdir", "sed", "sh"),
+    *("sleep", "sort", "stat", "tail", "tar", "touch", "tr", "uname", "wc", "who", "chmod", "cp"),
+)
+# Installed as `torc` where a worker is needed: one that registers, with a job in its session and one outside.
+WORKER = """#!/bin/sh
+[ "$1" != --version ] || { echo "torc 1.0.0"; exit; }
+echo "Starting torc job runner compute_node_id=7"
+mkdir -p "$4/job_stdio" && echo "a line" >"$4/job_stdio/job_wf$2_j1_r1_a1.o"
+sleep 611 &
+sleep 612 &
+wait
+"""
+
+
+def installed_shells() -> list[str]:
+    """The shells of SHELLS that this machine has."""
+    return [name for name, program in SHELLS.items() if shutil.which(program)]
+
+
+@dataclass
+class ScriptHost:
+    """A home directory and what the host's scripts find around them.
+
+    ``shell`` is what /bin/sh is: for root really, in a mount namespace, else only for the script itself. ``path``
+    is the search path, ``edits`` are replacements in the scripts' text.
+    """
+
+    home: Path
+    shell: str = "dash"
+    path: str = "/usr/bin:/bin"
+    edits: Mapping[str, str] = field(default_factory=dict)
+
+    def run(
+        self, script: str, *arguments: str, role: str, environment: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Run a role's script; its answer. Fails the test when there is none."""
+        files = [*sorted((ROLES / "_common/files").glob("*.sh")), ROLES / role / "files" / script]
+        return self.run_text([file.read_text() for file in files], arguments, environment)
+
+    def run_text(
+        self,
+        parts: Sequence[str],
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> dict[str, str]:
+        for old, new in self.edits.items():
+            parts = [part.replace(old, new) for part in parts]
+        nonce = frame.new_nonce()
+        done = subprocess.run(
+            self._command(),
+            input=frame.compose(nonce, parts, arguments, environment),
+            env={"HOME": os.fspath(self.home), "PATH": self.path},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        answer = frame.parse_answer(nonce, done.stdout.decode("utf-8", "surrogateescape"))
+        assert answer.complete, (done.returncode, done.stdout, done.stderr)
+        assert not done.stderr, done.stderr
+        return dict(answer.values)
+
+    def _command(self) -> list[str]:
+        program = shutil.which(SHELLS[self.shell]) or self.shell
+        if os.geteuid() == 0:
+            mount = f'mount --bind {shlex.quote(program)} "$(readlink -f /bin/sh)"'
+            switch = f"{mount} && PATH={shlex.quote(self.path)} exec /bin/sh -s"
+            environment = ["env", "-i", f"HOME={self.home}"]
+            return [*environment, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "unshare", "-m", "sh", "-c", switch]
+        return ["env", "-a", "sh", program, "-s"]
+
+    def install_worker(self, text: str = WORKER) -> None:
+        """Put a program named torc where it is found."""
+        torc = self.home / ".local/bin/torc"
+        torc.parent.mkdir(parents=True)
+        torc.write_text(text)
+        torc.chmod(0o755)
+
+    def start(self, output_dir: str = "torc_output") -> dict[str, str]:
+        return self.run(
+            "start_worker.sh", "42", "aaaaaaaa", output_dir, "", "1.0.0", "me", role="start_worker"
+        )
+
+    def verify(self) -> dict[str, str]:
+        return self.run("verify_worker.sh", "42", "aaaaaaaa", "", "0", "10", role="start_worker")
+
+    def status(self) -> dict[str, str]:
+        return self.run("status.sh", "42", "aaaaaaaa", "", role="status")
+
+    def stop(self, force: bool = False, grace: int = 20) -> dict[str, str]:
+        return self.run("stop.sh", "42", "aaaaaaaa", "", "1" if force else "0", str(grace), role="stop")
+
+    def pack(self, known: str = "") -> dict[str, str]:
+        return self.run("pack_logs.sh", "42", "aaaaaaaa", "", "0", known, role="fetch_logs")
+
+    def discard(self, archive: str) -> dict[str, str]:
+        return self.run("discard_archive.sh", archive, role="fetch_logs")
+
+    def delete(self, manifest: str = "", output_dir: str = "") -> dict[str, str]:
+        return self.run("delete_logs.sh", "42", "aaaaaaaa", output_dir, "0", manifest, role="delete_logs")
+
+    def pids(self) -> set[int]:
+        """What was started from this home and lives."""
+        return processes.processes_with(f"HOME={self.home}")
+
+    def end(self) -> None:
+        """Kill what was started from this home."""
+        processes.signal_all(self.pids(), signal.SIGKILL)
+
+
+def toolbox(directory: Path, without: Sequence[str] = (), extra: Sequence[str] = ()) -> str:
+    """A search path with the tools that scripts may count on, and no others."""
+    directory.mkdir()
+    for name in {*TOOLS, *extra} - set(without):
+        program = shutil.which(name)
+        assert program, f"{name} is not installed here"
+        (directory / name).symlink_to(program)
+    return os.fspath(directory)

@@ -1,0 +1,182 @@
+"""The scripts that run on hosts, without ssh: under every shell, and where the usual tools are missing."""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.host_scripts import WORKER, ScriptHost, installed_shells, toolbox
+from tests.support import wait_until
+
+DIGESTS = ("sha256sum", "shasum", "sha256", "openssl")
+# A stat as BSD and macOS have it, made of GNU's.
+BSD_STAT = """#!/bin/sh
+[ "$1" = -f ] && [ "$2" = '%N %z %Fm' ] || { echo "stat: illegal option" >&2; exit 1; }
+shift 2
+exec /usr/bin/stat -c '%n %s %.Y' "$@"
+"""
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[ScriptHost]:
+    home = tmp_path / "home of 'somebody' $HOME"
+    home.mkdir()
+    host = ScriptHost(home)
+    host.install_worker()
+    yield host
+    host.end()
+    wait_until(lambda: not host.pids())
+
+
+def live(host: ScriptHost) -> None:
+    """A worker's whole life."""
+    started = host.start()
+    assert started["state"] == "started", started
+    assert host.verify()["state"] == "registered"
+    assert host.start()["state"] == "already_running"
+    status = host.status()
+    assert (status["state"], status["pid"]) == ("running", started["pid"])
+    assert host.delete()["state"] == "live"
+    wait_until(lambda: len(host.pids()) >= 3)
+    stopped = host.stop()
+    assert (stopped["state"], stopped["pid"], stopped["nodes"]) == ("stopped", started["pid"], "7 ")
+    wait_until(lambda: not host.pids())
+    assert host.stop()["state"] == "not_running"
+    ended = wait_until(lambda: (now := host.status())["exit_code"] and now)
+    assert (ended["state"], ended["exit_code"]) == ("exited", "143")
+    keep_and_delete(host)
+
+
+def keep_and_delete(host: ScriptHost) -> None:
+    packed = host.pack()
+    archive = Path(packed["archive"])
+    assert packed["state"] == "packed"
+    assert packed["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
+    with tarfile.open(archive) as tar:
+        assert "./job_stdio/job_wf42_j1_r1_a1.o" in tar.getnames()
+    assert host.pack(packed["manifest"])["state"] == "unchanged"
+    host.discard(str(archive))
+    assert not archive.parent.exists()
+    (host.home / "torc_output/later").touch()
+    assert host.delete(packed["manifest"])["state"] == "refused"
+    assert host.delete(host.pack()["manifest"])["state"] == "deleted"
+    assert not (host.home / "torc_output").exists()
+    assert host.status()["state"] == "none"
+
+
+@pytest.mark.parametrize("shell", installed_shells())
+def test_a_workers_life_under_each_shell(host: ScriptHost, shell: str) -> None:
+    host.shell = shell
+    live(host)
+
+
+@pytest.mark.parametrize("shell", installed_shells())
+def test_without_proc_ps_tells_who_is_who(host: ScriptHost, shell: str) -> None:
+    host.shell = shell
+    host.edits = {"/proc": "/no-such-place"}
+    live(host)
+
+
+@pytest.mark.parametrize("tools", [[], ["perl"], ["setsid"]], ids=["nohup alone", "perl", "setsid"])
+def test_a_worker_is_detached_by_whatever_the_host_has(
+    host: ScriptHost, tools: list[str], tmp_path: Path
+) -> None:
+    host.path = toolbox(tmp_path / "bin", extra=["sha256sum", *tools])
+    live(host)
+
+
+@pytest.mark.parametrize("digest", [name for name in DIGESTS if shutil.which(name)])
+def test_any_program_for_checksums_will_do(host: ScriptHost, digest: str, tmp_path: Path) -> None:
+    host.path = toolbox(tmp_path / "bin", extra=[digest, *(["perl"] if digest == "shasum" else [])])
+    start_and_end(host)
+    keep_and_delete(host)
+
+
+def test_without_any_program_for_checksums_nothing_is_packed(host: ScriptHost, tmp_path: Path) -> None:
+    start_and_end(host)
+    host.path = toolbox(tmp_path / "bin")
+    answer = host.pack()
+    assert answer["state"] == "failed"
+    assert "sha256sum" in answer["msg"]
+
+
+def test_bsd_stat(host: ScriptHost, tmp_path: Path) -> None:
+    host.path = toolbox(tmp_path / "bin", without=["stat"], extra=["sha256sum"])
+    stat = tmp_path / "bin/stat"
+    stat.write_text(BSD_STAT)
+    stat.chmod(0o755)
+    start_and_end(host)
+    keep_and_delete(host)
+
+
+@pytest.mark.skipif(not shutil.which("busybox"), reason="busybox is not installed")
+def test_a_userland_of_busybox_alone(host: ScriptHost, tmp_path: Path) -> None:
+    tools, busybox = tmp_path / "bin", str(shutil.which("busybox"))
+    tools.mkdir()
+    applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    for applet in set(applets) - {"busybox"}:
+        (tools / applet).symlink_to(busybox)
+    if "nohup" not in applets:  # Debian's has none
+        (tools / "nohup").symlink_to(str(shutil.which("nohup")))
+    host.path, host.shell = str(tools), "busybox"
+    live(host)
+
+
+def start_and_end(host: ScriptHost) -> None:
+    assert host.start()["state"] == "started"
+    host.verify()
+    assert host.stop(force=True)["state"] == "stopped"
+    wait_until(lambda: host.status()["exit_code"])
+
+
+def test_a_worker_whose_record_is_lost_is_found_again(host: ScriptHost) -> None:
+    started = host.start()
+    host.verify()
+    for record in (host.home / ".local/state/torc-remote").rglob("record"):
+        record.unlink()
+    assert host.status()["pid"] == started["pid"]
+    assert host.start()["state"] == "already_running"
+    assert host.delete()["state"] == "live"
+    assert host.stop()["nodes"] == "7 "
+    wait_until(lambda: not host.pids())
+
+
+def test_the_exit_of_an_earlier_worker_is_not_taken_for_the_next_ones(host: ScriptHost) -> None:
+    first = host.start()
+    parent = int(Path(f"/proc/{first['pid']}/stat").read_text().rpartition(") ")[2].split()[1])
+    os.kill(parent, signal.SIGSTOP)  # it will learn of its child's end when the next worker runs
+    os.kill(int(first["pid"]), signal.SIGKILL)
+    second = host.start()
+    assert second["state"] == "started"
+    os.kill(parent, signal.SIGCONT)
+    wait_until(lambda: not Path(f"/proc/{parent}").exists())
+    assert host.status()["pid"] == second["pid"]
+    assert host.status()["state"] == "running"
+
+
+def test_a_killed_workers_jobs_are_ended_by_stop(host: ScriptHost) -> None:
+    started = host.start()
+    wait_until(lambda: len(host.pids()) >= 4)
+    os.kill(int(started["pid"]), signal.SIGKILL)
+    wait_until(lambda: host.status()["state"] == "exited")
+    assert host.stop()["state"] == "stopped"
+    wait_until(lambda: not host.pids())
+    assert host.stop()["state"] == "not_running"
+
+
+def test_who_ignores_sigterm_is_named_and_force_ends_it(host: ScriptHost) -> None:
+    torc = host.home / ".local/bin/torc"
+    torc.write_text(WORKER.replace("#!/bin/sh\n", "#!/bin/sh\ntrap '' TERM\n", 1))
+    started = host.start()
+    host.verify()
+    refused = host.stop(grace=1)
+    assert refused["state"] == "still_running"
+    assert f"PID {started['pid']} did not end within 1 s" in refused["msg"]
+    assert host.stop(force=True)["state"] == "stopped"
+    wait_until(lambda: not host.pids())
