@@ -49,11 +49,13 @@ archive:
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleError
 from ansible_collections.torc.remote.plugins.action.run_script import ActionModule as RunScript
+from ansible_collections.torc.remote.plugins.action.run_script import LinkError
 
 from torc_remote.archives import ArchiveError, Shelf, archive_name
 
@@ -99,12 +101,20 @@ class ActionModule(RunScript):
 
     def _bring(self, variables: Mapping[str, Any], shelf: Shelf, packed: Result) -> Result:
         """Fetch the packed file; whatever happens, neither side keeps an unfinished one."""
+        hung = False
         try:
             self._fetch(str(packed["archive"]), shelf.part)
-            archive = shelf.keep(str(packed["sha256"]), str(packed["manifest"]))
+            # what could not be read must be asked for again, so its manifest is not taken for collected
+            manifest = "" if packed.get("unread") else str(packed["manifest"])
+            archive = shelf.keep(str(packed["sha256"]), manifest)
+        except LinkError as error:
+            hung = error.hung
+            raise
         finally:
             shelf.part.unlink(missing_ok=True)
-            self._run_script(variables, "discard_archive.sh", [packed["archive"]])
+            if not hung:
+                with suppress(LinkError):  # a later collect removes it
+                    self._run_script(variables, "discard_archive.sh", [packed["archive"]])
         collected: Result = {"state": "collected", "changed": True, "archive": str(archive)}
         if packed.get("unread"):
             collected |= {
@@ -117,8 +127,9 @@ class ActionModule(RunScript):
     def _fetch(self, archive: str, part: Path) -> None:
         part.touch(mode=0o600)
         try:
-            self._connection.fetch_file(archive, str(part))
-        except AnsibleConnectionFailure:
+            with self._link():
+                self._connection.fetch_file(archive, str(part))
+        except LinkError:
             raise
         except (AnsibleError, OSError) as error:
             last = str(error).strip().splitlines()[-1:]
@@ -127,7 +138,9 @@ class ActionModule(RunScript):
     def _delete(self, variables: Mapping[str, Any], where: list[Any], manifest: str | None) -> Result:
         if manifest is None:
             return {}
-        deleted = self._run_script(variables, "delete_logs.sh", [*where, manifest], role="delete_logs")
+        deleted = self._run_script(
+            variables, "delete_logs.sh", [*where, manifest], role="delete_logs", changes=True
+        )
         kept = {key: deleted[key] for key in ("removed", "kept") if key in deleted}
         if deleted["failed"]:
             return {

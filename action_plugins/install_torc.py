@@ -30,8 +30,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleError
 from ansible_collections.torc.remote.plugins.action.run_script import ActionModule as RunScript
+from ansible_collections.torc.remote.plugins.action.run_script import LinkError
 
 from torc_remote.archives import checksum
 from torc_remote.builtin.worker.zipapp_builder import build_zipapp
@@ -66,9 +67,10 @@ class ActionModule(RunScript):
         if self._task.check_mode:
             return prepared | {"changed": True}
         try:
-            self._connection.put_file(str(file), str(prepared["upload"]))
-        except AnsibleConnectionFailure:
+            with self._link():
+                self._connection.put_file(str(file), str(prepared["upload"]))
+        except LinkError:
             raise
         except AnsibleError as error:
             raise TorcError(f"The upload failed: {str(error).strip().splitlines()[-1]}") from error
-        return self._run_script(variables, "finish_install.sh", [prepared["upload"], sha256])
+        return self._run_script(variables, "finish_install.sh", [prepared["upload"], sha256], changes=True)

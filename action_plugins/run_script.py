@@ -48,12 +48,15 @@ state:
   returned: always
 """
 
-import os
+import random
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
@@ -62,12 +65,28 @@ try:
     from torc_remote import script as frame
     from torc_remote.client.handoff import play_settings, server_key, worker_environment
     from torc_remote.errors import TorcError
+    from torc_remote.family import kill_children
+    from torc_remote.ssh_errors import explain
 except ImportError as error:
     raise AnsibleActionFail(
         "The collection torc.remote needs its Python package in Ansible's own interpreter: pip install torc-remote"
     ) from error
 
 Result = dict[str, Any]
+
+# The pauses before another try, in seconds: a random part, so that many hosts behind one bastion don't come at once.
+_PAUSES = ((0.2, 1.0), (1.0, 3.0))
+
+
+class LinkError(AnsibleConnectionFailure):
+    """The host did not answer. ``unknown``: what was sent may have changed something there. ``hung``: time ran out."""
+
+    def __init__(self, reason: str, unknown: bool = False, hung: bool = False) -> None:
+        if unknown:
+            reason += ". Whether the script ran is unknown; run the command again, it looks first"
+        super().__init__(reason)
+        self.hung = hung
+        self.result = {"unreachable": True, "msg": reason, "state": "unknown" if unknown else "unreachable"}
 
 
 class ActionModule(ActionBase):
@@ -93,8 +112,12 @@ class ActionModule(ActionBase):
         """The task's result; a failed one has ``failed`` and ``msg``."""
         result: Result = super().run(tmp, task_vars)
         variables = task_vars or {}
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _unwind)
         try:
             return result | self._act(self._task.args, variables)
+        except LinkError as error:
+            return result | error.result
         except TorcError as error:
             return result | {"failed": True, "msg": str(error)}
 
@@ -103,7 +126,11 @@ class ActionModule(ActionBase):
         if args.get("changes") and self._task.check_mode:
             return self._run_script(variables, "status.sh", arguments[:1], role="status")
         return self._run_script(
-            variables, str(args["script"]), arguments, bool(args.get("worker_environment"))
+            variables,
+            str(args["script"]),
+            arguments,
+            with_server=bool(args.get("worker_environment")),
+            changes=bool(args.get("changes")),
         )
 
     def _run_script(
@@ -111,10 +138,15 @@ class ActionModule(ActionBase):
         variables: Mapping[str, Any],
         script: str,
         arguments: Sequence[Any] = (),
+        *,
         with_server: bool = False,
         role: str | None = None,
+        changes: bool = False,
     ) -> Result:
-        """Run ``script`` of the calling role (or of ``role``) with ``arguments`` and turn its answer into a result."""
+        """Run ``script`` of the calling role (or of ``role``) with ``arguments`` and turn its answer into a result.
+
+        Raises LinkError; for one that ``changes`` the host it tells whether that may have happened.
+        """
         args = self._task.args
         settings = play_settings(args.get("api_url"), args.get("credentials_file"))
         words = [_text(argument) for argument in arguments]
@@ -126,18 +158,48 @@ class ActionModule(ActionBase):
         files = [*sorted((roles / "_common/files").glob("*.sh"))]
         files.append((roles / role if role else Path(str(variables["role_path"]))) / "files" / script)
         data = frame.compose(nonce, [file.read_text() for file in files], words, environment)
-        return _result(nonce, self._execute(data))
+        return _result(nonce, self._execute(data, changes))
 
-    def _execute(self, data: bytes) -> Result:
-        try:
-            # an empty executable: our command is one that every login shell understands as it is
-            executed: Result = self._low_level_execute_command(frame.COMMAND, in_data=data, executable="")
-        except AnsibleConnectionFailure:
-            raise
-        except BaseException:  # the task's timeout arrives as such; it would leave our ssh process behind
-            _kill_children()
-            raise
+    def _execute(self, data: bytes, changes: bool) -> Result:
+        """Send the script; once more only where it never arrived."""
+        with self._link(changes):
+            for pause in _PAUSES:
+                try:
+                    return self._send(data)
+                except AnsibleConnectionFailure as error:
+                    if not explain(str(error)).passing:
+                        raise
+                time.sleep(random.uniform(*pause))  # noqa: S311 - no secret
+            return self._send(data)
+
+    def _send(self, data: bytes) -> Result:
+        # an empty executable: our command is one that every login shell understands as it is
+        executed: Result = self._low_level_execute_command(frame.COMMAND, in_data=data, executable="")
         return executed
+
+    @contextmanager
+    def _link(self, changes: bool = False) -> Iterator[None]:
+        """Ansible's exceptions of the connection as LinkError, and no ssh process left behind."""
+        try:
+            yield
+        except AnsibleConnectionFailure as error:
+            failure = explain(str(error))
+            raise LinkError(failure.reason, changes and not failure.never_ran) from error
+        except (Exception, KeyboardInterrupt, SystemExit):
+            kill_children()
+            raise
+        except BaseException as error:  # the task's timeout is an exception of its own kind
+            kill_children()
+            self._hang_up()
+            raise LinkError(f"no answer within {self._task.timeout} s", changes, hung=True) from error
+
+    def _hang_up(self) -> None:
+        """End ssh's shared connection, which is in the background, so that the next task does not wait for it too."""
+        path = getattr(self._connection, "control_path", None)
+        if path:
+            path = path % {"directory": self._connection.control_path_dir}
+            command = ["ssh", "-F", "none", "-o", f"ControlPath={path}", "-O", "exit", "--", "any"]
+            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False)
 
 
 def _text(value: Any) -> str:
@@ -161,13 +223,8 @@ def _incomplete(noise: str, executed: Mapping[str, Any]) -> str:
     )
 
 
-def _kill_children() -> None:
-    """End the ssh processes that this task started (Ansible runs each task in a process of its own)."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False)
-    for line in listed.stdout.splitlines():
-        pid, parent = map(int, line.split())
-        if parent == os.getpid():
-            try:
-                os.kill(pid, signal.SIGTERM)
-            except ProcessLookupError:
-                continue
+def _unwind(signum: int, frame: FrameType | None) -> NoReturn:
+    """A task that is ended removes its unfinished files first. Once: ansible-playbook passes its signal on."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda signum, frame: None)
+    raise KeyboardInterrupt
