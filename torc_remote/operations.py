@@ -14,7 +14,7 @@ from torc_remote.deploy import HostAnswer, Play, run_play
 from torc_remote.errors import TorcError
 from torc_remote.inventory import Inventory, WorkflowWorkers, build_inventory
 from torc_remote.ssh import SshOptions, default_control_dir, ensure_control_dir, find_ssh_config
-from torc_remote.workers import WorkerAddress
+from torc_remote.workers import WorkerAddress, shown
 
 OnStep = Callable[["HostStep"], None]
 
@@ -43,6 +43,7 @@ _DETAILS = (
     "removed",
     "kept",
 )
+_START_ROLE = "start_worker"
 _NUMBERS = {"pid", "since", "exit_code", "jobs_terminated", "size"}
 
 
@@ -51,8 +52,9 @@ class HostResult:
     """What one host answered to one operation.
 
     ``worker`` is the stored address, ``host`` what reports call it. ``state`` is the script's word, or ``failed``,
-    ``unreachable``, ``invalid`` (the stored string is no address), ``not_started`` (nothing was tried, because of
-    other hosts). ``reason`` says why it is not ``ok``. ``details`` holds what else is known (_DETAILS).
+    ``unreachable``, ``unknown`` (the link was lost, the host may have done it all the same), ``invalid`` (the
+    stored string is no address), ``not_started`` (nothing was tried, because of other hosts). ``reason`` says why it
+    is not ``ok``. ``details`` holds what else is known (_DETAILS).
     """
 
     worker: str
@@ -64,7 +66,7 @@ class HostResult:
 
     @property
     def unreachable(self) -> bool:
-        return self.state == "unreachable"
+        return self.state in ("unreachable", "unknown")
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,15 @@ class HostStep:
 
 @dataclass(frozen=True)
 class Report:
-    """The results of one operation, in the order of the worker list; every host once."""
+    """The results of one operation, in the order of the worker list; every host once.
+
+    ``refused``: some host did not pass its check, so nothing was started on any.
+    """
 
     operation: str
     workflow_id: int
     hosts: Sequence[HostResult]
+    refused: bool = False
 
     @cached_property
     def failed(self) -> list[HostResult]:
@@ -92,10 +98,10 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 all well, 1 some host failed, 3 some host unreachable and none failed otherwise."""
+        """0 all well, 1 some host failed or nothing was started, 3 some host unreachable and none failed otherwise."""
         if not self.failed:
             return 0
-        return 3 if all(host.unreachable for host in self.failed) else 1
+        return 3 if not self.refused and all(host.unreachable for host in self.failed) else 1
 
     def as_json(self) -> dict[str, Any]:
         """The shape of report.schema.json."""
@@ -141,13 +147,14 @@ class Reach:
 
 
 class Fleet:
-    """The workers of one workflow and the way to them."""
+    """The workers of one workflow and the way to them; of stored strings that are no addresses only a report."""
 
     def __init__(self, client: TorcClient, workflow_id: int, workers: Sequence[str], reach: Reach) -> None:
         self.client = client
         self.workflow_id = workflow_id
+        self.workers = list(dict.fromkeys(workers))
         self.reach = reach
-        self.inventory = _inventory(workflow_id, workers, reach.keep_going)
+        self.inventory = _inventory(workflow_id, self.workers)
 
     @property
     def settings(self) -> Settings:
@@ -166,26 +173,33 @@ class Fleet:
             on_result=self._relay,
         )
         answers = run_play(play, self.inventory, self.settings) if self.inventory.hosts else {}
-        return self._report(operation, answers)
+        return self.report(operation, answers)
 
     def _relay(self, step: str, host: str, answer: HostAnswer) -> None:
         if not self.reach.on_step:
             return
         said = str(answer.values.get("msg") or answer.values.get("state") or answer.status)
         if answer.status == "unreachable":
-            said = ssh_reason(self.inventory.hosts[host].host, said)
+            said = _ssh_reason(self.inventory.hosts[host], answer)
         label, total = self.inventory.labels[host], len(self.inventory.hosts)
         self.reach.on_step(HostStep(step, label, answer.status == "ok", said, total))
 
-    def _report(self, operation: str, answers: Mapping[str, HostAnswer]) -> Report:
-        hosts = [
-            _host_result(operation, address, self.inventory.labels[name], answers[name])
+    def report(self, operation: str, answers: Mapping[str, HostAnswer]) -> Report:
+        """One result a worker in the order of the list, also for those that answered nothing."""
+        results = {
+            address.stored: _host_result(
+                operation, address, self.inventory.labels[name], answers.get(name, HostAnswer())
+            )
             for name, address in self.inventory.hosts.items()
-        ]
-        invalid = [
-            HostResult(bad.stored, bad.stored, "invalid", False, bad.reason) for bad in self.inventory.skipped
-        ]
-        return Report(operation, self.workflow_id, [*hosts, *invalid])
+        }
+        for bad in self.inventory.skipped:
+            results[bad.stored] = HostResult(bad.stored, shown(bad.stored), "invalid", False, bad.reason)
+        hosts = [results[worker] for worker in self.workers]
+        return Report(operation, self.workflow_id, hosts, self._refused(operation, answers))
+
+    def _refused(self, operation: str, answers: Mapping[str, HostAnswer]) -> bool:
+        started = any(answer.role == _START_ROLE for answer in answers.values())
+        return operation == "run" and not started and not self.reach.keep_going
 
 
 def configured_workers(client: TorcClient, workflow_id: int) -> list[str]:
@@ -219,6 +233,8 @@ def run(fleet: Fleet, options: RunOptions) -> Report:
     By default nothing is started unless every host passes its check.
     """
     ensure_runnable(fleet.client, fleet.workflow_id, change=False)
+    if fleet.inventory.skipped and not fleet.reach.keep_going:
+        return fleet.report("run", {})
     return fleet.play(
         "run",
         "run",
@@ -247,19 +263,23 @@ def stop(fleet: Fleet, output_dir: str | None, force: bool) -> Report:
     return fleet.play("stop", "stop", {"torc_output_dir": output_dir, "torc_force": force})
 
 
-def collect_logs(fleet: Fleet, destination: Path, output_dir: str | None, delete: bool) -> Report:
+def collect_logs(
+    fleet: Fleet, destination: Path, output_dir: str | None, delete: bool, all_workflows: bool = False
+) -> Report:
     """Bring one archive from each host into ``destination``."""
     variables = {
         "torc_local_output_dir": str(destination.absolute()),
         "torc_output_dir": output_dir,
         "torc_delete": delete,
+        "torc_all_workflows": all_workflows,
     }
     return fleet.play("collect-logs", "fetch_logs", variables)
 
 
-def delete_logs(fleet: Fleet, output_dir: str | None) -> Report:
+def delete_logs(fleet: Fleet, output_dir: str | None, all_workflows: bool = False) -> Report:
     """Remove what the workers made on the hosts."""
-    return fleet.play("delete-logs", "delete_logs", {"torc_output_dir": output_dir})
+    variables = {"torc_output_dir": output_dir, "torc_all_workflows": all_workflows}
+    return fleet.play("delete-logs", "delete_logs", variables)
 
 
 def install(fleet: Fleet, binary: Path | None) -> Report:
@@ -272,10 +292,10 @@ def check_reachable(fleet: Fleet) -> Report:
     return fleet.play("reach", "reach", {})
 
 
-def _inventory(workflow_id: int, workers: Sequence[str], keep_going: bool) -> Inventory:
+def _inventory(workflow_id: int, workers: Sequence[str]) -> Inventory:
     config = find_ssh_config(os.environ.get("TORC_REMOTE_SSH_CONFIG"))
     options = SshOptions(ensure_control_dir(default_control_dir(os.environ, config)), config)
-    return build_inventory([WorkflowWorkers(workflow_id, "", workers)], options, keep_going=keep_going)
+    return build_inventory([WorkflowWorkers(workflow_id, "", workers)], options, keep_going=True)
 
 
 def _host_result(operation: str, address: WorkerAddress, label: str, answer: HostAnswer) -> HostResult:
@@ -283,7 +303,8 @@ def _host_result(operation: str, address: WorkerAddress, label: str, answer: Hos
     details = {name: _detail(name, values[name]) for name in _DETAILS if values.get(name) not in (None, "")}
     state = str(values.get("state", ""))
     if answer.status == "unreachable":
-        state, reason = "unreachable", ssh_reason(address.host, str(values.get("msg", "")))
+        state = "unknown" if state == "unknown" else "unreachable"
+        reason = _ssh_reason(address, answer)
     elif answer.status == "silent":
         state, reason = "not_started", "nothing was done here, because of other hosts"
     elif answer.status == "failed":
@@ -300,12 +321,6 @@ def _detail(name: str, value: Any) -> Any:
     return int(value) if name in _NUMBERS and str(value).isdigit() else value
 
 
-def ssh_reason(host: str, message: str) -> str:
-    """ssh's own last words in the contract's form."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    said = lines[-1] if lines else "no answer"
-    said = said.rpartition("Failed to connect to the host via ssh: ")[2]
-    user_host, separator, rest = said.partition(": ")
-    if separator and "@" in user_host and " " not in user_host:
-        said = rest
-    return f"SSH connection failed to {host}: {said.rstrip('.')}"
+def _ssh_reason(address: WorkerAddress, answer: HostAnswer) -> str:
+    """The contract's form."""
+    return f"SSH connection failed to {address.host}: {answer.values.get('msg', 'no answer')}"

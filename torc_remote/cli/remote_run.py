@@ -15,6 +15,7 @@ from torc_remote.cli.progress import progress
 from torc_remote.cli.remote_options import (
     configured_fleet,
     host_timeout,
+    limit,
     max_parallel_ssh,
     optional_workflow,
     verbose,
@@ -45,6 +46,7 @@ _LOOKED_UP = 20
     metavar="DIR",
     help="Output directory on remote machines",
 )
+@limit
 @max_parallel_ssh
 @click.option(
     "-p",
@@ -113,13 +115,19 @@ def run(app: App, /, workflow_id: int | None, workers: Path | None, **options: A
     )
     with progress(app, options["verbose"]) as on_step:
         fleet = configured_fleet(
-            app, number, options["max_parallel_ssh"], options["host_timeout"], on_step, options["keep_going"]
+            app,
+            number,
+            options["limit"],
+            options["max_parallel_ssh"],
+            options["host_timeout"],
+            on_step,
+            options["keep_going"],
         )
         if app.format != "json":
-            click.echo(f"Found {len(fleet.inventory.hosts)} worker(s) for workflow {number}")
+            click.echo(f"Found {len(fleet.workers)} worker(s) for workflow {number}")
         _warn_of_localhost(wanted.worker_url or app.settings.api_url, fleet)
         report = operations.run(fleet, wanted)
-    _show(app, report, options["keep_going"])
+    _show(app, report)
 
 
 def _add(app: App, workflow_id: int, file: Path) -> None:
@@ -132,20 +140,21 @@ def _add(app: App, workflow_id: int, file: Path) -> None:
         client.add_remote_workers(workflow_id, [address.stored for address in new])
 
 
-def _show(app: App, report: "Report", keep_going: bool) -> None:
-    from torc_remote.cli.remote_report import leave, show, show_problems
+def _show(app: App, report: "Report") -> None:
+    from torc_remote.cli.remote_report import finish, show, show_problems
 
-    refused = [host for host in report.failed if host.state == "not_started"]
-    if app.format != "json" and refused and not keep_going:
-        unreachable = [host for host in report.failed if host.unreachable]
-        unfit = [host for host in report.failed if not host.unreachable and host not in refused]
-        if unreachable:
-            show_problems("SSH connectivity check", unreachable)
-        if unfit:
-            show_problems("Version check", unfit)
-        click.echo("Nothing was started. Use --keep-going to start the other workers.", err=True)
-        leave(report)
-    show(app, report, _say, "Started {} workers")
+    if app.format == "json" or not report.refused:
+        show(app, report, _say, "Started {} workers")
+    tried = [host for host in report.failed if host.state != "not_started"]
+    invalid = [host for host in tried if host.state == "invalid"]
+    unreachable = [host for host in tried if host.unreachable]
+    unfit = [host for host in tried if host not in [*invalid, *unreachable]]
+    checks = {"Address check": invalid, "SSH connectivity check": unreachable, "Version check": unfit}
+    for title, hosts in checks.items():
+        if hosts:
+            show_problems(title, hosts)
+    click.echo("Nothing was started. Use --keep-going to start the other workers.", err=True)
+    finish(app, report)
 
 
 def _say(host: "HostResult") -> str:
