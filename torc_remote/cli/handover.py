@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -38,7 +38,7 @@ def hand_over(ctx: click.Context, name: str, known: list[str]) -> NoReturn:
     path = " ".join([*ctx.command_path.split()[1:], name])
     if path in RENAMED:
         raise click.UsageError(f"torc 1.0 has no 'torc {path}'. Use: {RENAMED[path]}", ctx)
-    native = None if GUARD in os.environ else find_native()
+    native = find_native()
     if native is None:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
@@ -47,12 +47,24 @@ def hand_over(ctx: click.Context, name: str, known: list[str]) -> NoReturn:
             "A native torc would be asked, but there is none on PATH.",
             ctx,
         )
+    become_native(native, ctx.ensure_object(App).argv)
+
+
+def become_native(
+    native: str, words: Sequence[str], environment: Mapping[str, str] | None = None
+) -> NoReturn:
+    """Replace this process by the native torc; ``environment`` is added to ours."""
     sys.stdout.flush()
-    os.execve(native, [native, *ctx.ensure_object(App).argv], os.environ | {GUARD: "1"})  # noqa: S606  (checked)
+    os.execve(native, [native, *words], os.environ | (environment or {}) | {GUARD: "1"})  # noqa: S606  (checked)
 
 
 def find_native() -> str | None:
-    """The first torc on PATH that is not ours: it prints ``torc X.Y.Z`` without our marker."""
+    """The first torc on PATH that is not ours: it prints ``torc X.Y.Z`` without our marker.
+
+    None also inside of a hand-over.
+    """
+    if GUARD in os.environ:
+        return None
     return next((str(candidate) for candidate in _candidates() if _is_native(candidate)), None)
 
 

@@ -44,13 +44,24 @@ def worker_environment(settings: Settings, worker_url: str | None = None) -> dic
 
     ``_torc_ca_pem`` holds the CA's certificate itself: the host has no such file until the script writes it.
     """
+    environment = client_environment(settings)
+    environment.pop("TORC_TLS_CA_CERT", None)
+    if worker_url:
+        environment["TORC_API_URL"] = worker_url
+    if pem := _read_ca(settings.tls_ca_cert):
+        environment["_torc_ca_pem"] = pem
+    return environment
+
+
+def client_environment(settings: Settings) -> dict[str, str]:
+    """What a torc on this machine needs to reach the same server as the same user (torc wire 1.1)."""
     environment = {
-        "TORC_API_URL": worker_url or settings.api_url,
+        "TORC_API_URL": settings.api_url,
         "TORC_USERNAME": settings.username,
         "TORC_PASSWORD": settings.password,
         "TORC_COOKIE_HEADER": settings.cookie_header,
+        "TORC_TLS_CA_CERT": settings.tls_ca_cert,
         "TORC_TLS_INSECURE": "true" if settings.tls_insecure else None,
-        "_torc_ca_pem": _read_ca(settings.tls_ca_cert),
     }
     return {name: value for name, value in environment.items() if value}
 
