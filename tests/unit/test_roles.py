@@ -1,0 +1,69 @@
+"""The roles' promises: argument_specs, defaults, README and tasks speak of the same variables."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.role_tables import TABLE, options, role_directories, table
+
+VARIABLE = re.compile(r"\btorc_[a-z_]+\b")
+# how the CLI hands over the server's credentials; people use torc's environment variables
+PRIVATE = {"torc_credentials_file"}
+
+ROLES = pytest.mark.parametrize("role", role_directories(), ids=lambda role: role.name)
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text()) if path.exists() else {}
+
+
+def registered(role: Path) -> set[str]:
+    return set(re.findall(r"register: (\w+)", (role / "tasks/main.yml").read_text()))
+
+
+@ROLES
+def test_defaults_are_those_of_the_argument_specs(role: Path) -> None:
+    specified = {name: option["default"] for name, option in options(role).items() if "default" in option}
+    assert read(role / "defaults/main.yml") == specified
+
+
+@ROLES
+def test_tasks_use_documented_variables_and_no_others(role: Path) -> None:
+    files = [*role.glob("tasks/*.yml"), *role.glob("vars/*.yml")]
+    used = {name for file in files for name in VARIABLE.findall(file.read_text())}
+    # the results of other roles that ran before
+    others = {name for other in role_directories() for name in registered(other)}
+    assert used - PRIVATE - others == set(options(role))
+
+
+@ROLES
+def test_readme_has_the_variables(role: Path) -> None:
+    readme = (role / "README.md").read_text()
+    assert TABLE.findall(readme) == [table(role)], "python -m tests.role_tables writes the table"
+
+
+@ROLES
+def test_readme_tells_what_the_role_registers(role: Path) -> None:
+    readme = (role / "README.md").read_text()
+    for name in registered(role):
+        assert name.startswith("_") or f"`{name}" in readme
+
+
+@ROLES
+def test_example_in_the_readme_is_a_play_with_known_variables(role: Path) -> None:
+    found = re.search(r"```yaml\n(.*?)```", (role / "README.md").read_text(), re.DOTALL)
+    assert found
+    (play,) = yaml.safe_load(found[1])
+    entry = play["roles"][0]
+    assert isinstance(entry, dict)
+    assert entry["role"] == f"torc.remote.{role.name}"
+    assert set(entry.get("vars", {})) <= set(options(role))
+
+
+@ROLES
+def test_descriptions_agree(role: Path) -> None:
+    specs = read(role / "meta/argument_specs.yml")["argument_specs"]["main"]
+    assert read(role / "meta/main.yml")["galaxy_info"]["description"] == specs["short_description"]
