@@ -1,0 +1,213 @@
+"""The tools that are compared: each does an operation on all hosts and proves that it did."""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.measure import CommandFailedError, Sample, run
+from torc_remote.sandbox import Sandbox
+
+TORC = Path(sys.executable).with_name("torc")
+
+
+@dataclass
+class Bench:
+    """Where everything happens: the hosts, the server, a directory for what the tools leave."""
+
+    sandbox: Sandbox
+    url: str
+    directory: Path
+    forks: int
+    native: Path | None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def hosts(self) -> list[str]:
+        return [host.name for host in self.sandbox.hosts]
+
+    def env(self) -> dict[str, str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("TORC_")}
+        return {
+            **clean,
+            "TORC_API_URL": self.url,
+            "TORC_USERNAME": "bench",
+            **self.sandbox.environment,
+            **self.environment,
+        }
+
+    def new_workflow(self) -> str:
+        """A workflow that keeps its workers busy with waiting, with all hosts as workers; its ID."""
+        spec = self.directory / "wait.json"
+        spec.write_text('{"name": "wait", "jobs": [{"name": "wait", "command": "sleep 100000"}]}')
+        _, said = run([TORC, "create", spec], self.env(), self.directory)
+        number = said.split()[-1]
+        workers = self.sandbox.layout.worker_file
+        run(
+            [TORC, "remote", "add-workers-from-file", workers, number, "--skip-ssh-check"],
+            self.env(),
+            self.directory,
+        )
+        return number
+
+    def ssh_words(self) -> list[str]:
+        return ["-F", str(self.sandbox.layout.ssh_config)]
+
+
+def expect(said: str, text: str) -> None:
+    """A fast answer that is wrong would be no answer."""
+    if text not in said:
+        raise CommandFailedError(f"{text!r} is not in:\n{said}")
+
+
+class TorcRemote:
+    """Ours. Cold: no ssh connection is open when the command begins."""
+
+    name = "torc-remote"
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.workflow = bench.new_workflow()
+
+    def operations(self) -> dict[str, Callable[[], Sample]]:
+        """In the order of a workflow's life."""
+        total = len(self.bench.hosts)
+        logs = self.bench.directory / "logs-ours"
+        return {
+            "run": lambda: self._cold("run", "-p", "3600", said=f"Started {total}/{total} workers"),
+            "status": lambda: self._cold("status", said=f"{total}/{total} workers running"),
+            "status, warm": lambda: self._timed("status", said=f"{total}/{total} workers running"),
+            "collect-logs": lambda: self._cold(
+                "collect-logs", "-l", str(logs), said=f"{total}/{total} workers"
+            ),
+            "stop": lambda: self._cold("stop", said=f"{total}/{total} workers stopped"),
+            "delete-logs": lambda: self._cold("delete-logs", said=f"{total}/{total} workers deleted"),
+        }
+
+    def _cold(self, *words: str, said: str) -> Sample:
+        close_connections(self.bench)
+        return self._timed(*words, said=said)
+
+    def _timed(self, *words: str, said: str) -> Sample:
+        forks = ["--max-parallel-ssh", str(self.bench.forks)]
+        command = [TORC, "remote", words[0], self.workflow, *words[1:], *forks]
+        sample, answer = run(command, self.bench.env(), self.bench.directory)
+        expect(answer, said)
+        return sample
+
+
+class NativeTorc:
+    """torc's own `torc remote`. It knows no ssh configuration but the user's, so ssh and scp are wrapped for it."""
+
+    name = "torc"
+
+    def __init__(self, bench: Bench) -> None:
+        assert bench.native
+        self.bench = bench
+        self.workflow = bench.new_workflow()
+        self._wrappers = bench.directory / "wrappers"
+        self._wrappers.mkdir(exist_ok=True)
+        for program in ("ssh", "scp"):
+            wrapper = self._wrappers / program
+            words = shlex.join([f"/usr/bin/{program}", *bench.ssh_words()])
+            wrapper.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+            wrapper.chmod(0o755)
+
+    def operations(self) -> dict[str, Callable[[], Sample]]:
+        """torc has nothing that stays warm."""
+        total = len(self.bench.hosts)
+        logs = self.bench.directory / "logs-native"
+        output = ["--output-dir", "native_output"]
+        return {
+            "run": lambda: self._timed("run", "-p", "3600", *output, said=f"Started {total}/{total}"),
+            "status": lambda: self._timed("status", *output, said=f"{total}/{total} workers running"),
+            "status, warm": lambda: self._timed("status", *output, said=f"{total}/{total} workers running"),
+            "collect-logs": lambda: self._timed(
+                "collect-logs", "-l", str(logs), "--remote-output-dir", "native_output", said=""
+            ),
+            "stop": lambda: self._timed("stop", *output, said=""),
+            "delete-logs": lambda: self._timed(
+                "delete-logs", "--remote-output-dir", "native_output", said=""
+            ),
+        }
+
+    def _timed(self, *words: str, said: str) -> Sample:
+        environment = self.bench.env()
+        environment["PATH"] = f"{self._wrappers}{os.pathsep}{environment['PATH']}"
+        assert self.bench.native
+        forks = ["--max-parallel-ssh", str(self.bench.forks)]
+        command = [self.bench.native, "remote", words[0], self.workflow, *words[1:], *forks]
+        sample, answer = run(command, environment, self.bench.directory)
+        expect(answer, said)
+        if answer.count("[FAILED]"):
+            raise CommandFailedError(answer)
+        return sample
+
+
+class Floor:
+    """The least that ssh can do: one handshake a host, `true`, as many at a time."""
+
+    name = "xargs ssh"
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    def operations(self) -> dict[str, Callable[[], Sample]]:
+        return {"status": self._timed}
+
+    def _timed(self) -> Sample:
+        words = shlex.join(["ssh", *self.bench.ssh_words(), "-o", "BatchMode=yes"])
+        hosts = " ".join(self.bench.hosts)
+        script = f"printf '%s\\n' {hosts} | xargs -P{self.bench.forks} -I@ {words} @ echo well"
+        sample, answer = run(["sh", "-c", script], self.bench.env(), self.bench.directory)
+        if answer.count("well") != len(self.bench.hosts):
+            raise CommandFailedError(answer)
+        return sample
+
+
+class Pyinfra:
+    """pyinfra asking every host for a process: its nearest to a status."""
+
+    name = "pyinfra"
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self._inventory = bench.directory / "pyinfra_hosts.py"
+        config = str(bench.sandbox.layout.ssh_config)
+        hosts = [(name, {"ssh_config_file": config}) for name in bench.hosts]
+        self._inventory.write_text(f"hosts = {hosts!r}\n")
+
+    def operations(self) -> dict[str, Callable[[], Sample]]:
+        return {"status": self._timed}
+
+    def _timed(self) -> Sample:
+        command = [TORC.with_name("pyinfra"), "-y", "--parallel", str(self.bench.forks), self._inventory]
+        sample, _ = run([*command, "exec", "--", "true"], self.bench.env(), self.bench.directory)
+        return sample
+
+
+def close_connections(bench: Bench) -> None:
+    """End the ssh masters that our commands have left."""
+    sockets = subprocess.run(
+        [sys.executable, "-c", _PRINT_CONTROL_DIR],
+        env=bench.env(),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    for socket in Path(sockets).glob("*"):
+        subprocess.run(
+            ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "-F", "/dev/null", "any"],
+            capture_output=True,
+            check=False,
+        )
+
+
+_PRINT_CONTROL_DIR = """
+import os
+from torc_remote.ssh import default_control_dir, find_ssh_config
+print(default_control_dir(os.environ, find_ssh_config(os.environ.get("TORC_REMOTE_SSH_CONFIG"))))
+"""
