@@ -110,9 +110,11 @@ ODD_NUMBERS = [
     1e308,
     float("inf"),
 ]
-DEEP = json.loads("[" * 150 + "]" * 150)
-ODD_VALUES = [None, True, *ODD_NUMBERS, float("nan"), *ODD_TEXTS, "\ud800", [], {}, [[]], [None], {"": None},
-              {"\ud800": 1}, DEEP]  # fmt: skip
+DEEP = json.loads("[" * 300 + "]" * 300)
+ODD_VALUES = [
+    None, True, *ODD_NUMBERS, float("nan"), "", "a\0b", "null", "x" * 9000, "\ud800", [], {}, [[]], [None],
+    {"": None}, {"\ud800": 1}, DEEP,
+]  # fmt: skip
 odd_texts = st.sampled_from([*ODD_TEXTS, *(str(number) for number in ODD_NUMBERS)]) | st.text(
     st.characters(exclude_categories=["Cs"]), max_size=8
 )
@@ -213,6 +215,22 @@ def test_bodies_that_are_no_workflow(server, session, body, status):
     answer = session.post(f"{server.url}/workflows", data=body, timeout=5)
     assert answer.status_code == status, answer.text
     check(server, answer)
+
+
+@pytest.mark.parametrize("nest", ["[%s]", '{"a": %s}'])
+def test_whatever_nesting_is_taken_can_be_read_again(server, session, nest):
+    left, right = nest.split("%s")
+    kind = "list" if left == "[" else "object"
+    refused = 0
+    for depth in [10, *range(380, 520, 2), *range(880, 1020, 2), 5000]:
+        data = left * depth + "1" + right * depth
+        entry = f'{{"workflow_id": 1, "name": "{kind}{depth}", "data": {data}}}'
+        answer = session.post(f"{server.url}/bulk_user_data", data=f'{{"user_data": [{entry}]}}', timeout=5)
+        check(server, answer)
+        refused += answer.status_code == 400
+        newest = session.get(f"{server.url}/user_data?workflow_id=1&reverse_sort=true&limit=1", timeout=5)
+        assert newest.status_code == 200, depth
+    assert 0 < refused < 140
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """``torc server``: the built-in server."""
 
-import os
 from pathlib import Path
 
 import click
 
+from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.options import TorcGroup
 from torc_remote.errors import TorcError, UsageError
 
@@ -38,9 +38,10 @@ def server() -> None:
 @click.option(
     "--password-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File whose first line is the password that clients must send (default: TORC_PASSWORD).",
+    help="File whose first line is the password that clients must send [default: TORC_PASSWORD].",
 )
-def run(host: str, port: int, database: Path, password_file: Path | None) -> None:
+@pass_app
+def run(app: App, host: str, port: int, database: Path, password_file: Path | None) -> None:
     """Serve workflows until interrupted.
 
     Listens on this machine alone unless told otherwise; any other address needs a password. Once it accepts
@@ -51,7 +52,7 @@ def run(host: str, port: int, database: Path, password_file: Path | None) -> Non
       torc server run
       TORC_PASSWORD=... torc server run --host 0.0.0.0 --database ~/torc.db
     """
-    password = _password(password_file)
+    password = _first_line(password_file) if password_file else app.settings.password or ""
     try:
         from torc_remote.builtin.server.serve import serve
     except ModuleNotFoundError as error:
@@ -63,9 +64,7 @@ def run(host: str, port: int, database: Path, password_file: Path | None) -> Non
     serve(host, port, database, password)
 
 
-def _password(path: Path | None) -> str:
-    if path is None:
-        return os.environ.get("TORC_PASSWORD", "")
+def _first_line(path: Path) -> str:
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -14,6 +14,8 @@ from torc_remote.builtin.server.database import Database
 from torc_remote.errors import TorcError, UsageError
 
 _GRACE_SECONDS = 5
+# Longer than any worker's pause between polls: a connection that is closed as a request leaves is an error there.
+_IDLE_SECONDS = 3600
 
 
 def serve(host: str, port: int, database: Path, password: str = "") -> None:
@@ -39,6 +41,7 @@ def serve(host: str, port: int, database: Path, password: str = "") -> None:
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=_GRACE_SECONDS,
+            timeout_keep_alive=_IDLE_SECONDS,
         )
         _Server(config, host, database).run([listener])
     finally:
