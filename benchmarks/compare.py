@@ -88,9 +88,9 @@ def _install(bench: Bench) -> None:
 def _measure(bench: Bench, rounds: int, only: Sequence[str]) -> Samples:
     samples: Samples = {operation: {} for operation in OPERATIONS if operation in only}
     for number in range(rounds):
-        tools = [TorcRemote(bench), Floor(bench)]
+        tools: list[TorcRemote | Floor | NativeTorc | Pyinfra] = [TorcRemote(bench), Floor(bench)]
         if bench.native:
-            tools.append(NativeTorc(bench))
+            tools.append(NativeTorc(bench, bench.native))
         if shutil.which(TORC.with_name("pyinfra")):
             tools.append(Pyinfra(bench))
         for operation in OPERATIONS:

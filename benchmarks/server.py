@@ -16,7 +16,7 @@ def running_server(directory: Path) -> Iterator[str]:
     """Start the server with a database in ``directory``; its URL. It ends with the context."""
     out = directory / "server.out"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TORC_")}
-    command = [TORC, "server", "run", "--port", "0", "--database", directory / "torc.db"]
+    command = [str(TORC), "server", "run", "--port", "0", "--database", str(directory / "torc.db")]
     with out.open("wb") as stdout, (directory / "server.log").open("wb") as stderr:
         process = subprocess.Popen(command, stdout=stdout, stderr=stderr, env=environment)
     try:

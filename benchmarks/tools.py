@@ -4,8 +4,8 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import CommandFailedError, Sample, run
@@ -23,7 +23,6 @@ class Bench:
     directory: Path
     forks: int
     native: Path | None
-    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def hosts(self) -> list[str]:
@@ -31,13 +30,8 @@ class Bench:
 
     def env(self) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("TORC_")}
-        return {
-            **clean,
-            "TORC_API_URL": self.url,
-            "TORC_USERNAME": "bench",
-            **self.sandbox.environment,
-            **self.environment,
-        }
+        ours = {"TORC_API_URL": self.url, "TORC_USERNAME": "bench", **self.sandbox.environment}
+        return clean | ours
 
     def new_workflow(self) -> str:
         """A workflow that keeps its workers busy with waiting, with all hosts as workers; its ID."""
@@ -104,10 +98,10 @@ class NativeTorc:
 
     name = "torc"
 
-    def __init__(self, bench: Bench) -> None:
-        assert bench.native
+    def __init__(self, bench: Bench, program: Path) -> None:
         self.bench = bench
         self.workflow = bench.new_workflow()
+        self._program = program
         self._wrappers = bench.directory / "wrappers"
         self._wrappers.mkdir(exist_ok=True)
         for program in ("ssh", "scp"):
@@ -137,9 +131,8 @@ class NativeTorc:
     def _timed(self, *words: str, said: str) -> Sample:
         environment = self.bench.env()
         environment["PATH"] = f"{self._wrappers}{os.pathsep}{environment['PATH']}"
-        assert self.bench.native
         forks = ["--max-parallel-ssh", str(self.bench.forks)]
-        command = [self.bench.native, "remote", words[0], self.workflow, *words[1:], *forks]
+        command = [self._program, "remote", words[0], self.workflow, *words[1:], *forks]
         sample, answer = run(command, environment, self.bench.directory)
         expect(answer, said)
         if answer.count("[FAILED]"):
