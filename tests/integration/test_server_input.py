@@ -208,10 +208,13 @@ def test_odd_paths(server, session, target, words):
         (b'{"name": ' + b"9" * 5000 + b"}", 400),
         (b"null", 422),
         (b'{"name": "w", "user": "u", "env": {"A B": "x"}}', 422),
-        (b'{"name": "w", "user": "u", "dynamic_jobs": {"max_iterations": 3}}', 501),
+        (b'{"name": "w", "user": "u", "dynamic_jobs": {}}', 501),
+        (b'{"name": "w", "user": "u", "use_pending_failed": true}', 501),
+        (b'{"name": "w", "user": "u", "access_groups": ["team"]}', 501),
+        (b'{"name": "w", "user": "u", "access_groups": [], "use_pending_failed": false}', 200),
     ],
 )
-def test_bodies_that_are_no_workflow(server, session, body, status):
+def test_bodies_of_workflows(server, session, body, status):
     answer = session.post(f"{server.url}/workflows", data=body, timeout=5)
     assert answer.status_code == status, answer.text
     check(server, answer)

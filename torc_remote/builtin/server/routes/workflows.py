@@ -25,13 +25,12 @@ def create_workflow(db: Db, body: WorkflowBody, request: Request) -> JSONRespons
     """With authentication the owner is the authenticated user, whatever the body says."""
     values = body.given()
     for name in _BEYOND_US:
-        if values.pop(name, None):
+        if values.get(name) not in (None, False, []):
             raise not_served(f"'{name}'")
+    values.pop("access_groups", None)
     for name in body.env or ():
         if not is_env_name(name):
             raise invalid(f"'{name}' is no name for an environment variable", field="env")
-    if body.use_pending_failed is not None:
-        values["use_pending_failed"] = body.use_pending_failed
     values |= {"user": request.scope.get("torc_user", body.user), "timestamp": now_zulu()}
     with db.write() as connection:
         workflow_id = insert(connection, "workflow", values)
