@@ -2,9 +2,12 @@
 
 import base64
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -164,6 +167,21 @@ def test_a_server_that_does_not_answer_in_time(monkeypatch: pytest.MonkeyPatch) 
     assert raised.value.sent
 
 
+def test_a_certificate_is_verified_unless_told_otherwise(server: Fake, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run([*make.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = server.url.replace("http:", "https:")
+    assert Api(Connection(url, tls_ca_cert=str(certificate))).get("/x") == {"ok": True}
+    assert Api(Connection(url, tls_insecure=True)).get("/x") == {"ok": True}
+    with pytest.raises(UnavailableError, match="certificate verify failed"):
+        Api(Connection(url)).get("/x")
+    assert len(server.requests) == 2
+
+
 def test_a_host_name_that_does_not_exist() -> None:
     with pytest.raises(UnavailableError, match="unknown host name: cannot reach"):
         Api(Connection("http://no-such-host.invalid/v1")).get("/x")
@@ -206,7 +224,7 @@ def test_a_cookie_cannot_bring_a_header_of_its_own() -> None:
         Connection("http://h/v1", Credentials(cookie="a=b\r\nX-Evil: 1"))
 
 
-def test_a_ca_file_that_cannot_be_read_is_named(tmp_path: object) -> None:
+def test_a_ca_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     connection = Connection("https://h/v1", tls_ca_cert=f"{tmp_path}/none.pem")
     with pytest.raises(WorkerError, match=r"none\.pem: No such file"):
         connection.tls_context()

@@ -34,6 +34,8 @@ FAREWELL_SECONDS = 5.0
 """Time for the last results when the server is away at the end."""
 TORC_DEFAULT_IDLE_SECONDS = 90
 """What torc's client sends when the user did not choose (torc wire 2.1): it counts as not chosen."""
+SESSION_STOP_SECONDS = 0.3
+"""Who stops the whole session signals the worker when it signals the jobs: the time between the two at most."""
 CANNOT_EXECUTE = 126
 """Return code of a job that could not be started, as shells have it."""
 
@@ -236,7 +238,7 @@ class _Worker:
         """Take note of the jobs that have ended; whether there were any."""
         ended = [job for job in self._signals.jobs.values() if job.poll() is not None]
         if any(job.poll() == 128 + signal.SIGTERM for job in ended) and self._signals.stop_signal is None:
-            time.sleep(0.1)  # who stops the whole session signals the worker at the same moment
+            time.sleep(SESSION_STOP_SECONDS)
         for job in ended:
             self._finish(job, job.poll() or 0)
         return bool(ended)
