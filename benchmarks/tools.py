@@ -87,7 +87,7 @@ class TorcRemote:
 
     def _timed(self, *words: str, said: str) -> Sample:
         forks = ["--max-parallel-ssh", str(self.bench.forks)]
-        command = [TORC, "remote", words[0], self.workflow, *words[1:], *forks]
+        command: list[str | Path] = [TORC, "remote", words[0], self.workflow, *words[1:], *forks]
         sample, answer = run(command, self.bench.env(), self.bench.directory)
         expect(answer, said)
         return sample
@@ -104,9 +104,9 @@ class NativeTorc:
         self._program = program
         self._wrappers = bench.directory / "wrappers"
         self._wrappers.mkdir(exist_ok=True)
-        for program in ("ssh", "scp"):
-            wrapper = self._wrappers / program
-            words = shlex.join([f"/usr/bin/{program}", *bench.ssh_words()])
+        for tool in ("ssh", "scp"):
+            wrapper = self._wrappers / tool
+            words = shlex.join([f"/usr/bin/{tool}", *bench.ssh_words()])
             wrapper.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
             wrapper.chmod(0o755)
 
@@ -132,7 +132,7 @@ class NativeTorc:
         environment = self.bench.env()
         environment["PATH"] = f"{self._wrappers}{os.pathsep}{environment['PATH']}"
         forks = ["--max-parallel-ssh", str(self.bench.forks)]
-        command = [self._program, "remote", words[0], self.workflow, *words[1:], *forks]
+        command: list[str | Path] = [self._program, "remote", words[0], self.workflow, *words[1:], *forks]
         sample, answer = run(command, environment, self.bench.directory)
         expect(answer, said)
         if answer.count("[FAILED]"):
@@ -177,8 +177,10 @@ class Pyinfra:
         return {"status": self._timed}
 
     def _timed(self) -> Sample:
-        command = [TORC.with_name("pyinfra"), "-y", "--parallel", str(self.bench.forks), self._inventory]
-        sample, _ = run([*command, "exec", "--", "true"], self.bench.env(), self.bench.directory)
+        command: list[str | Path] = [TORC.with_name("pyinfra"), "-y", "--parallel", str(self.bench.forks)]
+        sample, _ = run(
+            [*command, self._inventory, "exec", "--", "true"], self.bench.env(), self.bench.directory
+        )
         return sample
 
 
