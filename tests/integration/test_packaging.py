@@ -1,0 +1,70 @@
+"""The sdist and the wheel hold what they should, and nothing else."""
+
+import tarfile
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+from tests.packages import ROOT, build, source_files
+
+COLLECTION = "ansible_collections/torc/remote"
+PLACES = {
+    "torc_remote/": "torc_remote/",
+    "playbooks/": f"{COLLECTION}/playbooks/",
+    "roles/": f"{COLLECTION}/roles/",
+    "meta/": f"{COLLECTION}/meta/",
+    "galaxy.yml": f"{COLLECTION}/galaxy.yml",
+    "action_plugins/": f"{COLLECTION}/plugins/action/",
+    "inventory_plugins/": f"{COLLECTION}/plugins/inventory/",
+}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+def content(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_wheel_is_the_package_and_the_collection(wheel: Path) -> None:
+    expected = {
+        name.replace(top, place, 1) for top, place in PLACES.items() for name in source_files(top.rstrip("/"))
+    }
+    found = {name for name in content(wheel) if ".dist-info/" not in name}
+    assert found == expected
+    # the test itself must not be blind
+    assert {
+        "torc_remote/py.typed",
+        f"{COLLECTION}/roles/_common/files/worker.sh",
+        f"{COLLECTION}/plugins/action/run_script.py",
+    } <= found
+
+
+def test_wheel_has_license_and_commands(wheel: Path) -> None:
+    info = {name.partition(".dist-info/")[2]: data.decode() for name, data in content(wheel).items()}
+    assert "Redistribution and use" in info["licenses/LICENSE"]
+    assert "torc = torc_remote.cli.main:main" in info["entry_points.txt"]
+    assert "torc-remote = torc_remote.cli.main:remote_main" in info["entry_points.txt"]
+    metadata = Parser().parsestr(info["METADATA"])
+    assert metadata["License-Expression"] == "BSD-3-Clause"
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert "server" in metadata.get_all("Provides-Extra", [])
+
+
+def test_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("sdist", "unpacked", "wheel")]
+    for place in places:
+        place.mkdir()
+    with tarfile.open(build("sdist", ROOT, places[0])) as archive:
+        names = archive.getnames()
+        archive.extractall(places[1], filter="data")
+    rebuilt = build("wheel", next(iter(places[1].iterdir())), places[2])
+    # RECORD lists the others with their checksums
+    assert content(rebuilt) == content(wheel)
+    inside = {name.partition("/")[2] for name in names}
+    assert {"tests/conftest.py", "molecule/default/molecule.yml", "scripts/test", "CHANGELOG.md"} <= inside
