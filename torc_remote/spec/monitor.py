@@ -6,7 +6,7 @@ from torc_remote.spec.fields import Fields
 from torc_remote.spec.model import SpecError
 
 SPELLINGS = ("resource_monitor", "resource_monitor_config")
-_DEFAULT = {"jobs": {"enabled": True, "granularity": "summary"}}
+_DEFAULT = {"enabled": True, "jobs": {"enabled": True, "granularity": "summary"}}
 
 
 def read_monitor(workflow: Fields) -> dict[str, Any]:
