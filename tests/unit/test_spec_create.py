@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from torc_remote.client.api import TorcClient
 from torc_remote.spec import create_workflow, parse_spec
 
@@ -34,6 +36,10 @@ class Recorder:
     def create_workflow(self, body: dict[str, Any]) -> dict[str, Any]:
         self.requests.append(("workflow", body))
         return self._new(body)
+
+    def create_files(self, bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        self.requests.append(("files", bodies))
+        return [self._new(body) for body in bodies]
 
     def create_resource_requirements(self, body: dict[str, Any]) -> dict[str, Any]:
         self.requests.append(("requirements", body))
@@ -82,3 +88,35 @@ def test_order_and_bodies() -> None:
         ("jobs", [job("left", depends_on_job_ids=[12], cancel_on_blocking_job_failure=False)]),
         ("jobs", [job("join", depends_on_job_ids=[13, 12])]),
     ]
+
+
+def test_files_come_first_and_inputs_that_exist_have_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("in", "out", "told"):
+        Path(name).touch()
+    spec = """
+name: w
+project: p
+metadata: {a: [1]}
+files: [{name: i, path: in}, {name: g, path: gone}, {name: o, path: out}, {name: t, path: told, st_mtime: 5}]
+jobs:
+  - {name: a, command: echo a, input_files: [i, g, t], output_files: [o], priority: 0, invocation_script: nice}
+"""
+    recorder = Recorder()
+    create_workflow(cast("TorcClient", recorder), parse_spec(spec, "w.yaml"), "alice")
+    (_, workflow), files, jobs = recorder.requests
+    assert (workflow["project"], workflow["metadata"]) == ("p", {"a": [1]})
+    common = {"workflow_id": 10}
+    assert files == (
+        "files",
+        [
+            common | {"name": "i", "path": "in", "st_mtime": Path("in").stat().st_mtime},
+            common | {"name": "g", "path": "gone"},
+            common | {"name": "o", "path": "out"},
+            common | {"name": "t", "path": "told", "st_mtime": 5.0},
+        ],
+    )
+    relations = {"input_file_ids": [11, 12, 14], "output_file_ids": [13]}
+    assert jobs == ("jobs", [job("a", invocation_script="nice", priority=0, **relations)])

@@ -101,7 +101,7 @@ def _values(given: Any, where: str) -> list[Value]:
     text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False, separators=(",", ":"))
     text = text.strip()
     if text.startswith("@"):
-        raise UnsupportedSpecError(f"{where}: values from a file ('{text}')")
+        raise UnsupportedSpecError(f"{where}: a file of values ('{text}')")
     if text.startswith("{") and text.endswith("}") and "," not in text:
         text = text[1:-1].strip()
     if text.startswith("[") and text.endswith("]"):
