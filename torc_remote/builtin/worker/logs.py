@@ -18,7 +18,8 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
         text = re.sub(r"[\x00-\x1f\x7f]", lambda match: repr(match.group())[1:-1], record.getMessage())
-        return "[{} {:<5} {}] {}".format(when, record.levelname[:5], record.name, text)
+        level = "WARN" if record.levelno == logging.WARNING else record.levelname
+        return "[{} {:<5} {}] {}".format(when, level, record.name, text)
 
 
 @contextlib.contextmanager
