@@ -43,8 +43,10 @@ def printed_safely(text: str) -> bool:
 
 
 def test_57_worker_strings_from_the_server(fleet: Fleet, tmp_path: Path) -> None:
-    """A stored string that is no worker address is named with the reason and never reaches ssh, a shell or a \
-template; `run` starts nothing because of it (`--keep-going`: the other hosts), the other commands serve the rest."""
+    """A stored string that is no worker address is named with the reason and never reaches ssh, a shell or a
+    template; `run` starts nothing because of it (`--keep-going`: the other hosts), the other commands serve
+    the rest.
+    """
     canary = tmp_path / "canary"
     bad = hostile(canary)
     number = fleet.sleeping()
@@ -126,8 +128,9 @@ BAD_FILES = {
 def test_58a_worker_files_that_are_none(
     fleet: Fleet, tmp_path: Path, data: bytes, said: str, command: str
 ) -> None:
-    """Another encoding, binary data, bad lines and a host named twice are usage errors with file and line, the first \
-ten at most; nothing is stored."""
+    """Another encoding, binary data, bad lines and a host named twice are usage errors with file and line, the
+    first ten at most; nothing is stored.
+    """
     number = fleet.workflow([{"name": "a", "command": "true"}])
     file = written(tmp_path / "workers.txt", data)
     args = [file, number] if command == "add-workers-from-file" else [number, "--workers", file]
