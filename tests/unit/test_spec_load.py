@@ -71,6 +71,13 @@ def test_yaml_means_what_torc_takes_it_for() -> None:
     assert spec.jobs[0].env == {"A": "yes", "B": "no"}
 
 
+def test_yaml_numbers_are_those_of_torc() -> None:
+    values = "[1e-3, 1E3, 0x1F, 0o17, 0b11, +4, 007, 1_0, .5, 2., .inf]"
+    text = f'name: w\njobs:\n- {{name: "{{v}}", command: x, parameters: {{v: {values}}}}}\n'
+    names = [job.name for job in parse_spec(text, "w.yaml").jobs]
+    assert names == ["0.001", "1000", "31", "15", "3", "4", "007", "1_0", "0.5", "2", "null"]
+
+
 def test_yaml_merges() -> None:
     text = "name: w\njobs:\n- &a {name: a, command: x}\n- {<<: *a, name: b}\n"
     assert [job.name for job in parse_spec(text, "w.yaml").jobs] == ["a", "b"]
@@ -102,6 +109,7 @@ def test_text_that_is_no_spec(text: str, message: str) -> None:
         ('{"name": "x",\n "jobs": [}\n', r"w\.json, line 2: not valid JSON"),
         ('{"name": "x", "name": "y"}', r"w\.json: the key 'name' is given twice"),
         ("[" * 100_000, r"w\.json: nested too deeply"),
+        (job(parameters={"v": [float("nan")]}), r"w\.json: not valid JSON: NaN is no number"),
         (job(comand="x"), r"job 1 \('a'\): unknown key 'comand'; did you mean 'command'\?"),
         (
             job(stdio={}),

@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -45,7 +45,11 @@ def parse(text: str, source: str, is_json: bool) -> Any:
     """The data of ``text``. Raises SpecError with ``source`` and the line."""
     try:
         if is_json:
-            return json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, source))
+            return json.loads(
+                text,
+                object_pairs_hook=lambda pairs: _unique(pairs, source),
+                parse_constant=lambda name: _refuse(name, source),
+            )
         return yaml.load(text, Loader=_Loader)  # noqa: S506  (a subclass of SafeLoader)
     except json.JSONDecodeError as error:
         raise SpecError(f"{source}, line {error.lineno}: not valid JSON: {error.msg}.") from error
@@ -57,6 +61,10 @@ def parse(text: str, source: str, is_json: bool) -> Any:
         raise SpecError(f"{source}: not valid YAML: {error}.") from error
     except RecursionError as error:
         raise SpecError(f"{source}: nested too deeply.") from error
+
+
+def _refuse(name: str, source: str) -> NoReturn:
+    raise SpecError(f"{source}: not valid JSON: {name} is no number.")
 
 
 def _unique(pairs: list[tuple[str, Any]], source: str) -> dict[str, Any]:
