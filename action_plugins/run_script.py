@@ -167,8 +167,11 @@ class ActionModule(ActionBase):
                 try:
                     return self._send(data)
                 except AnsibleConnectionFailure as error:
-                    if not explain(str(error)).passing:
+                    failure = explain(str(error))
+                    if not failure.passing:
                         raise
+                    if failure.hidden:
+                        self._connect_alone()
                 time.sleep(random.uniform(*pause))  # noqa: S311 - no secret
             return self._send(data)
 
@@ -192,6 +195,11 @@ class ActionModule(ActionBase):
             kill_children()
             self._hang_up()
             raise LinkError(f"no answer within {self._task.timeout} s", changes, hung=True) from error
+
+    def _connect_alone(self) -> None:
+        """Without a shared connection the next try, should it fail, tells why the jump host did."""
+        extra = self._connection.get_option("ssh_extra_args") or ""
+        self._connection.set_option("ssh_extra_args", f"{extra} -o ControlPath=none")
 
     def _hang_up(self) -> None:
         """End ssh's shared connection, which is in the background, so that the next task does not wait for it too."""

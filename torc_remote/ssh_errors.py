@@ -43,11 +43,13 @@ _CHANGED_KEY = "REMOTE HOST IDENTIFICATION HAS CHANGED"
 @dataclass(frozen=True)
 class SshFailure:
     """Why ssh failed. ``never_ran``: no session was opened, so nothing happened on the host. ``passing``: in that
-    case, whether another try in a second makes sense."""
+    case, whether another try in a second makes sense. ``hidden``: a jump host failed and ssh kept its words to itself,
+    as it does with ControlPersist."""
 
     reason: str
     never_ran: bool = False
     passing: bool = False
+    hidden: bool = False
 
 
 def explain(message: str) -> SshFailure:
@@ -77,7 +79,7 @@ def _explain_proxy(lines: list[str]) -> SshFailure:
     """The ProxyJump or ProxyCommand failed; what stands above is from it."""
     own = [line for line in lines if not _BEFORE_LOGIN.fullmatch(line) and line != "stdio forwarding failed"]
     if not own:
-        return SshFailure("the jump host hung up", never_ran=True, passing=True)
+        return SshFailure("the jump host hung up", never_ran=True, passing=True, hidden=True)
     failure = explain("\n".join(own))
     through = "the jump host can't reach it" if own[-1].startswith("channel ") else "the jump host failed"
     return SshFailure(f"{through}: {failure.reason}", never_ran=True, passing=failure.passing)
