@@ -26,6 +26,7 @@ COMMANDS = {
     "server": ("server", "Run the built-in server."),
     "sandbox": ("sandbox", "Start private ssh hosts on this machine, to try things."),
     "ping": ("ping", "Ask whether the server answers."),
+    "completions": ("completions", "Print a script for the shell's completion."),
 }
 
 
