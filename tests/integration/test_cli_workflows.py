@@ -170,10 +170,10 @@ def test_what_the_spec_says_reaches_the_server(cli: Cli) -> None:
 
 
 def test_a_bad_spec_creates_nothing(cli: Cli) -> None:
-    (cli.directory / "bad.yaml").write_text(DIAMOND + "files: []\n")
+    (cli.directory / "bad.yaml").write_text(DIAMOND + "actions: []\n")
     result = cli.run("create", "bad.yaml")
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith("Error: bad.yaml: the key 'files' is not supported here")
+    assert result.stderr.startswith("Error: bad.yaml: the key 'actions' is not supported here")
     assert cli.json("workflows", "list") == {"items": []}
 
 
