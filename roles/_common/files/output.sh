@@ -5,6 +5,9 @@
 # for each end. The directory is a workflow's own when start made it and no other workflow was ever there; otherwise
 # only the files count that torc names after the workflow (torc wire 4.4). NAME is the worker's: machines may share the
 # directory without sharing a home, so it is here that they learn of each other.
+#
+# Workflows of two servers may have one number, and torc's file names with it: the second gets a subdirectory
+# server-SERVER, told by a line `holds ID SERVER NAME` in the marker above.
 
 # locate_output WORKFLOW SERVER OUTPUT_DIR: sets `output`, the real path; an empty OUTPUT_DIR means the recorded one.
 # Fails where it does not exist.
@@ -12,6 +15,7 @@ locate_output() {
   identify "$1" "$2" "$3"
   if [ -n "$3" ]; then
     absolute "$3"
+    [ ! -d "$path/server-$2" ] || path=$path/server-$2
   elif [ -n "$r_output" ]; then
     path=$r_output
   else
@@ -38,6 +42,13 @@ exclusive() {
     !($2 == id && $3 == server) { other = 1 }
     $5 == "created=1" { created = 1 }
     END { exit !(created && !other) }' .torc-remote
+}
+
+# taken WORKFLOW SERVER: is the directory used for the workflow of this number of another server?
+taken() {
+  [ -f .torc-remote ] && awk -v id="$1" -v server="$2" '
+    $1 == "started" && $2 == id { if ($3 == server) own = 1; else other = 1 }
+    END { exit !(other && !own) }' .torc-remote
 }
 
 # selected_files WHOLE WORKFLOW FIND_ACTION...
@@ -86,10 +97,18 @@ unended() {
     END { for (worker in last) if (last[worker] == "started" && (only == "" || worker == only)) print worker }' "$1"
 }
 
+# within_output DIR: is it the directory or below it?
+within_output() {
+  case $1/ in
+  "${output%/}"/*) return 0 ;;
+  esac
+  return 1
+}
+
 # live_worker: a line for each worker, of whatever workflow, that may be writing to the directory
 live_worker() {
   for live_dir in "$state_home"/*/*; do
-    load_record "$live_dir/record" && [ "$r_output" = "$output" ] && [ ! -e "$live_dir/exit.$r_pid" ] || continue
+    load_record "$live_dir/record" && within_output "$r_output" && [ ! -e "$live_dir/exit.$r_pid" ] || continue
     live_machine=${live_dir%/*} live_machine=${live_machine##*/}
     if [ "$live_machine" != "$machine" ]; then
       printf 'PID %s on %s\n' "$r_pid" "$live_machine"
@@ -98,7 +117,7 @@ live_worker() {
     fi
   done
   for live_pid in $(marked "$state_home/"); do # their records may be lost
-    if runs_workflow "$live_pid" '' && [ "$(started_in "$live_pid")" = "$output" ]; then
+    if runs_workflow "$live_pid" '' && within_output "$(started_in "$live_pid")"; then
       printf 'PID %s\n' "$live_pid"
     fi
   done

@@ -322,10 +322,12 @@ emit_worker() {
 lock() {
   inspect $$
   lock_owner=$$:$p_start:$(boot_id)
-  lock_tries=0
+  lock_tries=0 lock_misses=0
   until ln -s "$lock_owner" "$dir/lock" 2>/dev/null; do
     [ -d "$dir" ] && [ -w "$dir" ] || fail failed "cannot write to $dir"
-    [ -L "$dir/lock" ] || fail failed "cannot create a lock in $dir (is the disk full?)"
+    # the owner may have let go between the attempt and this look, but not time and again
+    if [ -L "$dir/lock" ]; then lock_misses=0; else lock_misses=$((lock_misses + 1)); fi
+    [ "$lock_misses" -lt 10 ] || fail failed "cannot create a lock in $dir (is the disk full?)"
     lock_tries=$((lock_tries + 1))
     [ "$lock_tries" -lt 150 ] || fail busy "another command is starting or stopping this worker ($dir/lock)"
     break_stale_lock

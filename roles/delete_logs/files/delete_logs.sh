@@ -23,6 +23,9 @@ remove_whole() {
   cd / && rm -rf "$output" && [ ! -e "$output" ] || fail failed "$output could not be removed completely"
   changed
   emit removed "$output"
+  case $output in
+  */"server-$server") cd "${output%/*}" && forget_workflow ;;
+  esac
 }
 
 # Only what torc names after its workflows; says what stays.

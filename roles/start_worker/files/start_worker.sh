@@ -24,8 +24,19 @@ prepare_output() {
   [ -d "$output" ] || fail failed "the output directory $output cannot be made or is not a directory"
   output=$(cd "$output" && pwd -P && printf x) || fail failed "the output directory $path cannot be entered"
   output=${output%"$nl"x}
+  cd "$output" || fail failed "the output directory $output cannot be entered"
+  if taken "$workflow" "$server"; then
+    use_own_subdirectory
+  fi
   { printf 'started %s %s %s created=%s\n' "$workflow" "$server" "$name" "$created" >>"$output/.torc-remote"; } 2>/dev/null ||
     fail failed "the output directory $output cannot be written to"
+}
+
+use_own_subdirectory() {
+  [ -d "server-$server" ] || printf 'holds %s %s %s\n' "$workflow" "$server" "$name" >>.torc-remote
+  output=$output/server-$server
+  created=1
+  mkdir -p "$output" || fail failed "the output directory $output cannot be made"
 }
 
 # The CA goes to a private file, as the worker takes it by name.
