@@ -1,10 +1,16 @@
 """Sandbox hosts with torc on them, native or ours, and what a server of either kind says about a workflow."""
 
-from collections.abc import Mapping
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.native_support import Native
+from tests.native_support import Native, native_environment
 from tests.remote_support import Fleet
 from tests.support import wait_until
 from tests.worker_support import Rest
@@ -42,3 +48,62 @@ def running_workers(fleet: Fleet, workflow_id: int) -> set[str]:
     """The hosts whose worker `torc remote status` shows as running."""
     hosts: dict[str, dict[str, Any]] = fleet.hosts("status", workflow_id)
     return {name for name, host in hosts.items() if host["state"] == "running"}
+
+
+@dataclass(frozen=True)
+class NativeCli:
+    """The native `torc` command as the user "tester", which reaches sandbox hosts with the ssh and scp on its PATH."""
+
+    native: Native
+    url: str
+    directory: Path
+    path: str = os.defpath
+
+    def __call__(self, *words: str | int | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run `torc WORDS`; fails the test with both outputs unless it exits with ``code``, or warns of a version."""
+        done = self.native.run(*map(str, words), url=self.url, cwd=self.directory, PATH=self.path)
+        if done.returncode != code:
+            raise AssertionError(
+                f"native torc {words} exited with {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
+            )
+        assert "version mismatch" not in done.stderr.lower()
+        return done
+
+    def json(self, *words: str | int) -> Any:
+        """What `torc -f json WORDS` prints."""
+        return json.loads(self("-f", "json", *words).stdout)
+
+    def create(self, jobs: Sequence[Mapping[str, Any]], **keys: Any) -> int:
+        """Create a workflow with these jobs; its ID."""
+        spec = self.directory / "native.json"
+        spec.write_text(json.dumps({"name": "native", "jobs": list(jobs), **keys}))
+        return int(self.json("create", spec.name)["workflow_id"])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For a native `torc` that a test starts itself."""
+        return native_environment(self.directory) | {"TORC_API_URL": self.url, "PATH": self.path}
+
+
+def native_cli(native: Native, url: str, directory: Path, sandbox: Sandbox) -> NativeCli:
+    """Torc knows no option for ssh's configuration file, and ssh takes the home from the password database."""
+    programs = directory / "bin"
+    programs.mkdir()
+    for name in ("ssh", "scp"):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec {shutil.which(name)} -F {sandbox.layout.ssh_config} "$@"\n')
+        program.chmod(0o755)
+    return NativeCli(native, url, directory, f"{programs}:{os.environ['PATH']}")
+
+
+@contextmanager
+def torc_on_path(sandbox: Sandbox) -> Iterator[None]:
+    """Torc's own `remote run` starts what is on the PATH of a non-interactive shell, and looks nowhere else."""
+    profiles = [host.home / ".bashrc" for host in sandbox.hosts]
+    for profile in profiles:
+        profile.write_text("export PATH=$HOME/.local/bin:$PATH\n")
+    try:
+        yield
+    finally:
+        for profile in profiles:
+            profile.unlink()
