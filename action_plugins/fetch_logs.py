@@ -7,37 +7,9 @@ short_description: Collect the logs of a workflow's worker from the host
 description:
   - Packs the logs on the host, fetches the archive by sftp, compares its checksum and gives it its name; an archive
     is never overwritten by a different one. What has not changed since the last time is not fetched again.
-options:
-  workflow_id:
-    description: The workflow.
-    type: int
-    required: true
-  worker:
-    description: The worker's address as stored at the server; the archive is named after it.
-    type: str
-    required: true
-  output_dir:
-    description: Output directory on the host; empty for the one in the worker's record.
-    type: str
-    default: ""
-  destination:
-    description: Directory on the controller.
-    type: path
-    required: true
-  all_workflows:
-    description: Take everything in the output directory, also what belongs to other workflows.
-    type: bool
-    default: false
-  delete:
-    description: Delete the logs on the host once they are here, unless a worker is running.
-    type: bool
-    default: false
-  api_url:
-    description: The server's URL; by default what torc's environment and configuration files say.
-    type: str
-  credentials_file:
-    description: A private JSON file with the server's credentials; by default torc's environment.
-    type: path
+notes:
+  - Takes no options. The role's variables are read directly, as M(torc.remote.run_script) does, among them
+    torc_workflow_id, torc_worker, torc_output_dir, torc_local_output_dir, torc_all_workflows and torc_delete.
 author: The torc-remote developers
 """
 
@@ -65,41 +37,31 @@ Result = dict[str, Any]
 class ActionModule(RunScript):
     """Pack, fetch, compare, keep, discard; then delete where that was asked for."""
 
-    _VALID_ARGS = frozenset(
-        (
-            "workflow_id",
-            "worker",
-            "output_dir",
-            "destination",
-            "all_workflows",
-            "delete",
-            "api_url",
-            "credentials_file",
-        )
-    )
+    _VALID_ARGS = frozenset()
 
-    def _act(self, args: Mapping[str, Any], variables: Mapping[str, Any]) -> Result:
+    def _act(self, args: Mapping[str, Any]) -> Result:
         if self._task.check_mode:
             return {"skipped": True, "msg": "logs are not collected in check mode"}
+        worker = str(self._value("torc_worker") or self._variables["inventory_hostname"])
         shelf = Shelf(
-            Path(str(args["destination"])).expanduser(),
-            archive_name(int(args["workflow_id"]), str(args["worker"])),
+            Path(str(self._value("torc_local_output_dir"))).expanduser(),
+            archive_name(int(self._value("torc_workflow_id")), worker),
         )
         shelf.prepare()
         known = shelf.newest()
-        where = [args.get("output_dir"), bool(args.get("all_workflows"))]
-        packed = self._run_script(variables, "pack_logs.sh", [*where, known[1] if known else ""])
+        where = [self._value("torc_output_dir"), self._flag("torc_all_workflows")]
+        packed = self._run_script("pack_logs.sh", [*where, known[1] if known else ""], workflow=True)
         if packed["failed"]:
             return packed
         if packed["state"] == "packed":
-            packed |= self._bring(variables, shelf, packed)
+            packed |= self._bring(shelf, packed)
         elif packed["state"] == "unchanged" and known:
             packed["archive"] = str(known[0])
-        if not args.get("delete") or packed["failed"]:
+        if not self._flag("torc_delete") or packed["failed"]:
             return packed
-        return packed | self._delete(variables, where, packed.get("manifest"))
+        return packed | self._delete(where, packed.get("manifest"))
 
-    def _bring(self, variables: Mapping[str, Any], shelf: Shelf, packed: Result) -> Result:
+    def _bring(self, shelf: Shelf, packed: Result) -> Result:
         """Fetch the packed file; whatever happens, neither side keeps an unfinished one."""
         hung = False
         try:
@@ -114,7 +76,7 @@ class ActionModule(RunScript):
             shelf.part.unlink(missing_ok=True)
             if not hung:
                 with suppress(LinkError):  # a later collect removes it
-                    self._run_script(variables, "discard_archive.sh", [packed["archive"]])
+                    self._run_script("discard_archive.sh", [packed["archive"]])
         collected: Result = {"state": "collected", "changed": True, "archive": str(archive)}
         if packed.get("unread"):
             collected |= {
@@ -135,11 +97,11 @@ class ActionModule(RunScript):
             last = str(error).strip().splitlines()[-1:]
             raise ArchiveError(f"the archive could not be fetched: {' '.join(last)}") from error
 
-    def _delete(self, variables: Mapping[str, Any], where: list[Any], manifest: str | None) -> Result:
+    def _delete(self, where: list[Any], manifest: str | None) -> Result:
         if manifest is None:
             return {}
         deleted = self._run_script(
-            variables, "delete_logs.sh", [*where, manifest], role="delete_logs", changes=True
+            "delete_logs.sh", [*where, manifest], workflow=True, role="delete_logs", changes=True
         )
         kept = {key: deleted[key] for key in ("removed", "kept") if key in deleted}
         if deleted["failed"]:

@@ -7,10 +7,9 @@ short_description: Put a torc executable on the host
 description:
   - Uploads to C(~/.local/bin/torc): the built-in worker packed as one file (the host needs Python 3.8), or a native
     binary. The file gets its name only after its checksum was compared and it has told its version on the host.
-options:
-  binary:
-    description: A native torc binary on the controller; without it the built-in worker is installed.
-    type: path
+notes:
+  - Takes no options. The variable torc_binary names a native torc binary on the controller; without it the built-in
+    worker is installed.
 author: The torc-remote developers
 """
 
@@ -44,24 +43,23 @@ Result = dict[str, Any]
 class ActionModule(RunScript):
     """Prepare, upload, finish."""
 
-    _VALID_ARGS = frozenset(("binary",))
+    _VALID_ARGS = frozenset()
 
-    def _act(self, args: Mapping[str, Any], variables: Mapping[str, Any]) -> Result:
-        if args.get("binary"):
-            binary = Path(str(args["binary"])).expanduser()
+    def _act(self, args: Mapping[str, Any]) -> Result:
+        named = self._value("torc_binary")
+        if named:
+            binary = Path(str(named)).expanduser()
             if not binary.is_file():
                 raise TorcError(f"There is no file {binary} to install.")
-            return self._install(variables, binary, needs_python=False)
+            return self._install(binary, needs_python=False)
         with tempfile.TemporaryDirectory() as directory:
             packed = Path(directory) / "torc"
             build_zipapp(packed)
-            return self._install(variables, packed, needs_python=True)
+            return self._install(packed, needs_python=True)
 
-    def _install(self, variables: Mapping[str, Any], file: Path, needs_python: bool) -> Result:
+    def _install(self, file: Path, needs_python: bool) -> Result:
         sha256 = checksum(file)
-        prepared = self._run_script(
-            variables, "prepare_install.sh", [sha256, needs_python, self._task.check_mode]
-        )
+        prepared = self._run_script("prepare_install.sh", [sha256, needs_python, self._task.check_mode])
         if prepared["failed"] or prepared["state"] != "ready":
             return prepared
         if self._task.check_mode:
@@ -73,4 +71,4 @@ class ActionModule(RunScript):
             raise
         except AnsibleError as error:
             raise TorcError(f"The upload failed: {str(error).strip().splitlines()[-1]}") from error
-        return self._run_script(variables, "finish_install.sh", [prepared["upload"], sha256], changes=True)
+        return self._run_script("finish_install.sh", [prepared["upload"], sha256], changes=True)

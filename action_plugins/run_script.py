@@ -13,31 +13,35 @@ options:
     description: File name below C(files/) of the calling role.
     type: str
     required: true
-  workflow_id:
-    description: When given, the script's first two arguments are this ID and a short name for the server.
-    type: int
+  workflow:
+    description: The script's first two arguments are torc_workflow_id and a short name for the server.
+    type: bool
+    default: false
   arguments:
-    description: The arguments that follow, as text.
+    description:
+      - The names of the variables whose values are the arguments that follow; a list stands for its elements, an
+        undefined variable for an empty argument.
+      - They are names because a template costs each host as much as all the rest of a task.
     type: list
-    elements: raw
+    elements: str
     default: []
-  api_url:
-    description: The server's URL; by default what torc's environment and configuration files say.
-    type: str
-  credentials_file:
-    description: A private JSON file with the server's credentials; by default torc's environment.
-    type: path
+  flags:
+    description: The names of boolean variables, whose values follow as 1 or 0.
+    type: list
+    elements: str
+    default: []
   worker_environment:
     description: Export the server's address and credentials to the script.
     type: bool
     default: false
-  worker_url:
-    description: The server's URL as the host sees it, when it differs.
-    type: str
-  changes:
-    description: The script changes the host, so in check mode the status is asked for instead.
-    type: bool
-    default: false
+  changes_in:
+    description:
+      - The script changes the host, unless its worker is in another state than these. In check mode it is not sent;
+        the worker's status is asked for instead.
+    type: list
+    elements: str
+notes:
+  - The variables torc_api_url, torc_worker_url, torc_credentials_file and torc_host_timeout are read directly.
 author: The torc-remote developers
 """
 
@@ -48,17 +52,19 @@ state:
   returned: always
 """
 
+import gc
 import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 try:
@@ -71,6 +77,10 @@ except ImportError as error:
     raise AnsibleActionFail(
         "The collection torc.remote needs its Python package in Ansible's own interpreter: pip install torc-remote"
     ) from error
+
+# Ansible imports this in the process that forks one for each host. What is frozen is left alone by the children's
+# garbage collector, so their pages stay shared.
+gc.freeze()
 
 Result = dict[str, Any]
 
@@ -92,18 +102,7 @@ class LinkError(AnsibleConnectionFailure):
 class ActionModule(ActionBase):
     """Runs a script of the calling role. The other plugins of the collection that talk to hosts build on this."""
 
-    _VALID_ARGS = frozenset(
-        (
-            "script",
-            "workflow_id",
-            "arguments",
-            "api_url",
-            "credentials_file",
-            "worker_environment",
-            "worker_url",
-            "changes",
-        )
-    )
+    _VALID_ARGS = frozenset(("script", "workflow", "arguments", "flags", "worker_environment", "changes_in"))
     _requires_connection = True
     _supports_check_mode = True
     _supports_async = False
@@ -111,34 +110,48 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: Mapping[str, Any] | None = None) -> Result:
         """The task's result; a failed one has ``failed`` and ``msg``."""
         result: Result = super().run(tmp, task_vars)
-        variables = task_vars or {}
+        self._variables = task_vars or {}
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _unwind)
         try:
-            return result | self._act(self._task.args, variables)
+            with _time_limit(int(self._value("torc_host_timeout") or 0)):
+                return result | self._act(self._task.args)
         except LinkError as error:
             return result | error.result
         except TorcError as error:
             return result | {"failed": True, "msg": str(error)}
 
-    def _act(self, args: Mapping[str, Any], variables: Mapping[str, Any]) -> Result:
-        arguments = args.get("arguments", ())
-        if args.get("changes") and self._task.check_mode:
-            return self._run_script(variables, "status.sh", arguments[:1], role="status")
+    def _act(self, args: Mapping[str, Any]) -> Result:
+        changing = args.get("changes_in")
+        names = args.get("arguments", ())
+        if changing and self._task.check_mode:
+            status = self._run_script("status.sh", self._arguments(names[:1]), workflow=True, role="status")
+            return status | {"changed": status["state"] in changing}
         return self._run_script(
-            variables,
             str(args["script"]),
-            arguments,
+            [*self._arguments(names), *(self._flag(name) for name in args.get("flags", ()))],
+            workflow=bool(args.get("workflow")),
             with_server=bool(args.get("worker_environment")),
-            changes=bool(args.get("changes")),
+            changes=bool(changing),
         )
+
+    def _value(self, name: str) -> Any:
+        """A variable's value, None for an undefined one."""
+        return self._templar.template(self._variables.get(name))
+
+    def _flag(self, name: str) -> bool:
+        return bool(boolean(self._value(name) or False))
+
+    def _arguments(self, names: Iterable[str]) -> list[Any]:
+        values = [self._value(name) for name in names]
+        return [word for value in values for word in (value if isinstance(value, list) else [value])]
 
     def _run_script(
         self,
-        variables: Mapping[str, Any],
         script: str,
         arguments: Sequence[Any] = (),
         *,
+        workflow: bool = False,
         with_server: bool = False,
         role: str | None = None,
         changes: bool = False,
@@ -147,16 +160,15 @@ class ActionModule(ActionBase):
 
         Raises LinkError; for one that ``changes`` the host it tells whether that may have happened.
         """
-        args = self._task.args
-        settings = play_settings(args.get("api_url"), args.get("credentials_file"))
+        settings = play_settings(self._value("torc_api_url"), self._value("torc_credentials_file"))
         words = [_text(argument) for argument in arguments]
-        if args.get("workflow_id") is not None:
-            words = [str(args["workflow_id"]), server_key(settings.api_url), *words]
-        environment = worker_environment(settings, args.get("worker_url")) if with_server else {}
+        if workflow:
+            words = [_text(self._value("torc_workflow_id")), server_key(settings.api_url), *words]
+        environment = worker_environment(settings, self._value("torc_worker_url")) if with_server else {}
         nonce = frame.new_nonce()
-        roles = Path(str(variables["role_path"])).parent
-        files = [*sorted((roles / "_common/files").glob("*.sh"))]
-        files.append((roles / role if role else Path(str(variables["role_path"]))) / "files" / script)
+        own = Path(str(self._variables["role_path"]))
+        files = [*sorted((own.parent / "_common/files").glob("*.sh"))]
+        files.append((own.parent / role if role else own) / "files" / script)
         data = frame.compose(nonce, [file.read_text() for file in files], words, environment)
         return _result(nonce, self._execute(data, changes))
 
@@ -188,13 +200,13 @@ class ActionModule(ActionBase):
         except AnsibleConnectionFailure as error:
             failure = explain(str(error))
             raise LinkError(failure.reason, changes and not failure.never_ran) from error
-        except (Exception, KeyboardInterrupt, SystemExit):
-            kill_children()
-            raise
-        except BaseException as error:  # the task's timeout is an exception of its own kind
+        except _TimeLimitError as error:
             kill_children()
             self._hang_up()
-            raise LinkError(f"no answer within {self._task.timeout} s", changes, hung=True) from error
+            raise LinkError(f"no answer within {error} s", changes, hung=True) from error
+        except BaseException:
+            kill_children()
+            raise
 
     def _connect_alone(self) -> None:
         """Without a shared connection the next try, should it fail, tells why the jump host did."""
@@ -208,6 +220,25 @@ class ActionModule(ActionBase):
             path = path % {"directory": self._connection.control_path_dir}
             command = ["ssh", "-F", "none", "-o", f"ControlPath={path}", "-O", "exit", "--", "any"]
             subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False)
+
+
+class _TimeLimitError(BaseException):
+    """The time that torc_host_timeout allows for a step is up; no `except Exception` on the way may stop it."""
+
+
+@contextmanager
+def _time_limit(seconds: int) -> Iterator[None]:
+    """Raise _TimeLimitError after so many seconds; 0: never. (A task's own timeout would be one more template.)"""
+
+    def expire(signum: int, frame: FrameType | None) -> NoReturn:
+        raise _TimeLimitError(seconds)
+
+    signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _text(value: Any) -> str:

@@ -127,7 +127,7 @@ class ScriptHost:
         return self.run("status.sh", "42", "aaaaaaaa", "", role="status")
 
     def stop(self, force: bool = False, grace: int = 20) -> dict[str, str]:
-        return self.run("stop.sh", "42", "aaaaaaaa", "", "1" if force else "0", str(grace), role="stop")
+        return self.run("stop.sh", "42", "aaaaaaaa", "", str(grace), "1" if force else "0", role="stop")
 
     def pack(self, known: str = "") -> dict[str, str]:
         return self.run("pack_logs.sh", "42", "aaaaaaaa", "", "0", known, role="fetch_logs")

@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# stop.sh WORKFLOW SERVER OUTPUT_DIR FORCE GRACE: ends the worker and every process of its jobs.
+# stop.sh WORKFLOW SERVER OUTPUT_DIR GRACE FORCE: ends the worker and every process of its jobs.
 # FORCE 1 sends SIGKILL at once. Otherwise SIGTERM, first to the worker alone, so that it can end and report its
 # jobs itself, then to what it left behind; GRACE bounds the wait, in seconds.
-force=$4 grace=$5
+grace=$4 force=$5
 
 worker_alive() { alive "$r_pid" "$r_start"; }
 
