@@ -5,7 +5,7 @@ DOCUMENTATION = r"""
 module: install_torc
 short_description: Put a torc executable on the host
 description:
-  - Uploads to C(~/.local/bin/torc): the built-in worker packed as one file (the host needs Python 3.8), or a native
+  - Uploads to C(~/.local/bin/torc) the built-in worker packed as one file (the host needs Python 3.8), or a native
     binary. The file gets its name only after its checksum was compared and it has told its version on the host.
 notes:
   - Takes no options. The variable torc_binary names a native torc binary on the controller; without it the built-in

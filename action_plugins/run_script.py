@@ -69,6 +69,7 @@ from ansible.plugins.action import ActionBase
 
 try:
     from torc_remote import script as frame
+    from torc_remote.client.config import Settings
     from torc_remote.client.handoff import play_settings, server_key, worker_environment
     from torc_remote.errors import TorcError
     from torc_remote.family import kill_children
@@ -135,6 +136,9 @@ class ActionModule(ActionBase):
             changes=bool(changing),
         )
 
+    def _settings(self) -> Settings:
+        return play_settings(self._value("torc_api_url"), self._value("torc_credentials_file"))
+
     def _value(self, name: str) -> Any:
         """A variable's value, None for an undefined one."""
         return self._templar.template(self._variables.get(name))
@@ -160,11 +164,12 @@ class ActionModule(ActionBase):
 
         Raises LinkError; for one that ``changes`` the host it tells whether that may have happened.
         """
-        settings = play_settings(self._value("torc_api_url"), self._value("torc_credentials_file"))
         words = [_text(argument) for argument in arguments]
         if workflow:
-            words = [_text(self._value("torc_workflow_id")), server_key(settings.api_url), *words]
-        environment = worker_environment(settings, self._value("torc_worker_url")) if with_server else {}
+            words = [_text(self._value("torc_workflow_id")), server_key(self._settings().api_url), *words]
+        environment = (
+            worker_environment(self._settings(), self._value("torc_worker_url")) if with_server else {}
+        )
         nonce = frame.new_nonce()
         own = Path(str(self._variables["role_path"]))
         files = [*sorted((own.parent / "_common/files").glob("*.sh"))]

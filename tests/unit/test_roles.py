@@ -13,6 +13,14 @@ VARIABLE = re.compile(r"\btorc_[a-z_]+\b")
 # how the CLI hands over the server's credentials; people use torc's environment variables
 PRIVATE = {"torc_credentials_file"}
 
+# what torc.remote.run_script reads by itself, and with which of its options
+READ_BY_RUN_SCRIPT = {
+    "script:": {"torc_host_timeout"},
+    "workflow: true": {"torc_workflow_id", "torc_api_url"},
+    "worker_environment: true": {"torc_worker_url"},
+}
+PLUGINS = Path(__file__).resolve().parents[2] / "action_plugins"
+
 ROLES = pytest.mark.parametrize("role", role_directories(), ids=lambda role: role.name)
 
 
@@ -30,10 +38,22 @@ def test_defaults_are_those_of_the_argument_specs(role: Path) -> None:
     assert read(role / "defaults/main.yml") == specified
 
 
+def read_by_plugins(tasks: str) -> set[str]:
+    """The variables that are read by the actions without being named in the tasks."""
+    found = {name for option, names in READ_BY_RUN_SCRIPT.items() if option in tasks for name in names}
+    for plugin in ("fetch_logs", "install_torc"):
+        if f"torc.remote.{plugin}:" in tasks:
+            source = (PLUGINS / f"{plugin}.py").read_text()
+            found |= {*re.findall(r'_(?:value|flag)\("(\w+)"\)', source), "torc_host_timeout"}
+            found |= {"torc_api_url"} if "workflow=True" in source else set()
+    return found
+
+
 @ROLES
 def test_tasks_use_documented_variables_and_no_others(role: Path) -> None:
     files = [*role.glob("tasks/*.yml"), *role.glob("vars/*.yml")]
-    used = {name for file in files for name in VARIABLE.findall(file.read_text())}
+    text = "".join(file.read_text() for file in files)
+    used = {*VARIABLE.findall(text), *read_by_plugins(text)}
     # the results of other roles that ran before
     others = {name for other in role_directories() for name in registered(other)}
     assert used - PRIVATE - others == set(options(role))
