@@ -225,13 +225,18 @@ def test_whatever_nesting_is_taken_can_be_read_again(server, session, nest):
     left, right = nest.split("%s")
     kind = "list" if left == "[" else "object"
     refused = 0
+    workflow = session.post(f"{server.url}/workflows", json={"name": kind, "user": "u"}, timeout=5).json()[
+        "id"
+    ]
     for depth in [10, *range(380, 520, 2), *range(880, 1020, 2), 5000]:
         data = left * depth + "1" + right * depth
-        entry = f'{{"workflow_id": 1, "name": "{kind}{depth}", "data": {data}}}'
+        entry = f'{{"workflow_id": {workflow}, "name": "{kind}{depth}", "data": {data}}}'
         answer = session.post(f"{server.url}/bulk_user_data", data=f'{{"user_data": [{entry}]}}', timeout=5)
         check(server, answer)
         refused += answer.status_code == 400
-        newest = session.get(f"{server.url}/user_data?workflow_id=1&reverse_sort=true&limit=1", timeout=5)
+        newest = session.get(
+            f"{server.url}/user_data?workflow_id={workflow}&reverse_sort=true&limit=1", timeout=5
+        )
         assert newest.status_code == 200, depth
     assert 0 < refused < 140
 

@@ -50,6 +50,14 @@ def running_workers(fleet: Fleet, workflow_id: int) -> set[str]:
     return {name for name, host in hosts.items() if host["state"] == "running"}
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that waits for its parent to look doesn't."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
 @dataclass(frozen=True)
 class NativeCli:
     """The native `torc` command as the user "tester", which reaches sandbox hosts with the ssh and scp on its PATH."""

@@ -19,6 +19,7 @@ from tests.interop.fleets import (
     HOSTS,
     NativeCli,
     active_nodes,
+    is_alive,
     native_cli,
     native_fleet,
     torc_on_path,
@@ -88,7 +89,7 @@ def test_our_commands_handle_workers_that_torc_started(fleet: Fleet, torc: Nativ
     assert {host["state"] for host in stopped.values()} == {"stopped"}
     assert rest.states(number) == {"sleep": "terminated"}
     assert active_nodes(rest, number) == []
-    assert not [pid for pid in native_pids(fleet, number).values() if Path(f"/proc/{pid}").exists()]
+    assert not any(map(is_alive, native_pids(fleet, number).values()))
     assert {host["state"] for host in fleet.hosts("status", number).values()} == {"exited"}
     fleet.torc("remote", "delete-logs", number)
     assert not [name for host in HOSTS for name in fleet.home(host).glob(f"torc_output/*worker_{number}*")]

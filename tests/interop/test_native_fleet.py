@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.conftest import StartTorcServer
-from tests.interop.fleets import HOSTS, active_nodes, native_fleet, running_workers, wait_for_states
+from tests.interop.fleets import HOSTS, active_nodes, is_alive, native_fleet, running_workers, wait_for_states
 from tests.native_support import Native
 from tests.remote_support import Fleet
 from tests.support import wait_until
@@ -92,7 +92,7 @@ def test_stop_leaves_no_job_running_and_no_node_active_although_two_workers_neve
     assert rest.states(number) == {"sleep": "terminated"}
     assert rest.results(number)["sleep"]["return_code"] == 143
     assert active_nodes(rest, number) == []
-    assert not [pid for host in started.values() if is_alive(pid := host["pid"])]
+    assert not any(is_alive(host["pid"]) for host in started.values())
 
     commands = re.findall(
         r"torc (workflows reset-status \d+ \S+ \S+), then torc (remote run \d+)", stopped.stderr
@@ -104,10 +104,6 @@ def test_stop_leaves_no_job_running_and_no_node_active_although_two_workers_neve
     fleet.torc("remote", "stop", number, "--force")
     assert rest.states(number) == {"sleep": "terminated"}
     assert active_nodes(rest, number) == []
-
-
-def is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
 
 
 def test_an_idle_worker_whose_node_could_be_a_living_ones_is_told(fleet: Fleet, rest: Rest) -> None:

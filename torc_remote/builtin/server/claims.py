@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from torc_remote.builtin.server.database import Connection, Record, find, update
 from torc_remote.builtin.server.errors import invalid
-from torc_remote.builtin.server.jobs import LABELS_FIT, OUTPUTS, add_relations, claimed_view, label_list
+from torc_remote.builtin.server.jobs import OUTPUTS, add_relations, claimed_view, label_list, labels_fit
 from torc_remote.builtin.server.models import FreeResources
 from torc_remote.builtin.server.units import duration_seconds
 
 _GIB = 2**30
-_READY = f"""SELECT job.id, needs.num_cpus, needs.num_gpus, needs.memory_bytes
+_READY = """SELECT job.id, needs.num_cpus, needs.num_gpus, needs.memory_bytes
     FROM job JOIN resource_requirements needs ON needs.id = job.resource_requirements_id
-    WHERE job.workflow_id = :workflow_id AND job.status = 'ready' AND ({LABELS_FIT.format(":labels")})"""
+    WHERE job.workflow_id = :workflow_id AND job.status = 'ready' AND"""
 _FITS = """AND needs.num_cpus <= :num_cpus AND needs.num_gpus <= :num_gpus AND needs.num_nodes <= :num_nodes
     AND needs.memory_bytes <= :memory_bytes AND (:seconds IS NULL OR needs.runtime_seconds <= :seconds)"""
 _BY_SIZE = """ORDER BY job.priority DESC, needs.num_gpus DESC, needs.runtime_seconds DESC,
@@ -31,7 +31,8 @@ def claim_fitting(connection: Connection, workflow_id: int, free: FreeResources,
     memory = max(0, min(free.memory_gb * _GIB, 2.0**62))
     values = {**free.model_dump(), "memory_bytes": int(memory), "seconds": seconds}
     values |= {"workflow_id": workflow_id, "labels": json.dumps(free.labels or [])}
-    rows = connection.execute(f"{_READY} {_FITS} {_BY_SIZE}", values)
+    labels_sql = labels_fit(values["labels"], ":labels")
+    rows = connection.execute(f"{_READY} {labels_sql} {_FITS} {_BY_SIZE}", values)
     return _claim(connection, workflow, _pack(rows, free.num_cpus, free.num_gpus, int(memory), limit))
 
 
@@ -39,7 +40,8 @@ def claim_next(connection: Connection, workflow_id: int, labels: str, limit: int
     """Claim at most `limit` ready jobs whatever they need; `labels` are separated by commas. Raises 404."""
     workflow = find(connection, "workflow", workflow_id)
     values = {"workflow_id": workflow_id, "labels": label_list(labels), "limit": max(0, limit)}
-    rows = connection.execute(f"{_READY} {_BY_PRIORITY} LIMIT :limit", values)
+    labels_sql = labels_fit(values["labels"], ":labels")
+    rows = connection.execute(f"{_READY} {labels_sql} {_BY_PRIORITY} LIMIT :limit", values)
     return _claim(connection, workflow, [row["id"] for row in rows])
 
 

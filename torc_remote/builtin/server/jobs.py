@@ -24,15 +24,23 @@ _RELATIONS: dict[str, tuple[str, str, int | None]] = {
     "output_user_data_ids": ("job_user_data", "user_data_id", 1),
 }
 _TARGETS = {"depends_on_job_id": "job", "file_id": "file", "user_data_id": "user_data"}
-# A labeled job goes only to a worker that has all of its labels, here a JSON array.
-LABELS_FIT = """job.labels = '[]' OR
-    NOT EXISTS (SELECT 1 FROM json_each(job.labels) WHERE value NOT IN (SELECT value FROM json_each({})))"""
 OUTPUTS = ("output_file_ids", "output_user_data_ids")
 
 
 def is_env_name(name: str) -> bool:
     """Whether a shell can have a variable of this name."""
     return _ENV_NAME.fullmatch(name) is not None
+
+
+def labels_fit(labels: str, mark: str) -> str:
+    """SQL: does the job go to a worker with these labels, a JSON array that is bound to `mark`?
+
+    A labeled job goes only to one that has all of its labels, and an unlabeled job only to one that has none.
+    """
+    if labels == "[]":
+        return f"job.labels = {mark}"
+    return f"""job.labels <> '[]' AND NOT EXISTS (
+        SELECT 1 FROM json_each(job.labels) WHERE value NOT IN (SELECT value FROM json_each({mark})))"""
 
 
 def label_list(text: str) -> str:

@@ -17,9 +17,9 @@ def create_requirements(connection: Connection, body: ResourceRequirementsBody) 
     """Insert and return one record. Raises 404 (workflow), 422 (size, duration, double name)."""
     find(connection, "workflow", body.workflow_id)
     values = body.model_dump()
-    for name in ("num_cpus", "num_gpus", "num_nodes"):
-        if values[name] < 0:
-            raise invalid(f"{name} must not be negative", field=name, value=values[name])
+    for name, least in (("num_cpus", 1), ("num_gpus", 0), ("num_nodes", 1)):
+        if values[name] < least:
+            raise invalid(f"{name} must be at least {least}", field=name, value=values[name])
     _check_name(connection, body)
     row_id = insert(connection, "resource_requirements", {**values, **_measures(body)})
     return {"id": row_id, **values}

@@ -60,7 +60,7 @@ CREATE TABLE job (
     start_time TEXT,        -- while a worker holds the job
     compute_node_id INTEGER,
     run_id INTEGER,         -- the workflow's run in which the job was claimed
-    result_id INTEGER,      -- what `results list` shows: the result of the job's present state
+    result_id INTEGER,      -- what `results list` shows: the latest one, none after initialization
     UNIQUE (workflow_id, name)
 ) STRICT;
 CREATE INDEX job_status ON job (workflow_id, status);

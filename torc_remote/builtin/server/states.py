@@ -21,7 +21,7 @@ _HELD = str(HELD)
 
 # A job that nobody holds and that has no outcome.
 _RESET = """status = 'uninitialized', start_time = NULL, compute_node_id = NULL, run_id = NULL,
-    result_id = NULL, attempt_id = 1"""
+    attempt_id = 1"""
 
 
 def is_complete(connection: Connection, workflow: sqlite3.Row) -> bool:
@@ -104,8 +104,11 @@ def initialize(
         untouched = ("disabled", *HELD)
         sql = f"UPDATE job SET {_RESET} WHERE workflow_id = ? AND status NOT IN {untouched}"
         connection.execute(sql, [workflow_id])
+    # The results of the run before are shown until here.
     connection.execute(
-        "UPDATE job SET status = 'blocked' WHERE workflow_id = ? AND status = 'uninitialized'", [workflow_id]
+        """UPDATE job SET status = 'blocked', result_id = NULL
+           WHERE workflow_id = ? AND status = 'uninitialized'""",
+        [workflow_id],
     )
     unblock(connection, workflow_id, None)
 

@@ -36,6 +36,7 @@ def list_files(
         "EXISTS (SELECT 1 FROM job_file WHERE file_id = file.id AND is_output) = ?": is_output,
     }
     with db.read() as connection:
+        find(connection, "workflow", workflow_id)
         return JSONResponse(fetch_page(connection, "file", conditions, page))
 
 
@@ -92,6 +93,7 @@ def list_user_data(
         "is_ephemeral = ?": is_ephemeral,
     }
     with db.read() as connection:
+        find(connection, "workflow", workflow_id)
         return JSONResponse(fetch_page(connection, "user_data", conditions, page))
 
 

@@ -10,12 +10,12 @@ from torc_remote.builtin.server.claims import claim_fitting, claim_next
 from torc_remote.builtin.server.database import Connection, Record, find
 from torc_remote.builtin.server.errors import invalid
 from torc_remote.builtin.server.jobs import (
-    LABELS_FIT,
     add_relations,
     create_jobs,
     find_job,
     job_view,
     label_list,
+    labels_fit,
 )
 from torc_remote.builtin.server.listing import IntQuery, PageQuery, fetch_page
 from torc_remote.builtin.server.models import (
@@ -57,6 +57,7 @@ def list_jobs(
     include_relationships: bool = False,
 ) -> JSONResponse:
     """Filters: `name` and `command` a part of it; `labels` what a worker with these labels would claim."""
+    wanted = None if labels is None else label_list(labels)
     conditions = {
         "workflow_id = ?": workflow_id,
         "status = ?": status,
@@ -66,9 +67,10 @@ def list_jobs(
         "(origin IS NOT NULL) = ?": origin_is_set,
         "instr(lower(name), lower(?)) > 0": name,
         "instr(lower(command), lower(?)) > 0": command,
-        LABELS_FIT.format("?"): None if labels is None else label_list(labels),
+        labels_fit(wanted or "", "?"): wanted,
     }
     with db.read() as connection:
+        find(connection, "workflow", workflow_id)
         found = fetch_page(connection, "job", conditions, page, job_view)
         if include_relationships:
             add_relations(connection, found["items"])

@@ -35,6 +35,7 @@ def list_resource_requirements(
 ) -> JSONResponse:
     conditions = {"workflow_id = ?": workflow_id, "name = ?": name}
     with db.read() as connection:
+        find(connection, "workflow", workflow_id)
         return JSONResponse(
             fetch_page(connection, "resource_requirements", conditions, page, requirements_view)
         )
@@ -70,6 +71,7 @@ def list_compute_nodes(
         "json_extract(scheduler, '$.scheduled_compute_node_id') = ?": scheduled_compute_node_id,
     }
     with db.read() as connection:
+        find(connection, "workflow", workflow_id)
         return JSONResponse(fetch_page(connection, "compute_node", conditions, page))
 
 
@@ -121,6 +123,7 @@ def list_results(
     }
     with_name = "result.*, job.name AS job_name FROM result JOIN job ON job.id = result.job_id"
     with db.read() as connection:
+        find(connection, "workflow", workflow_id)
         return JSONResponse(fetch_page(connection, "result", conditions, page, extra=with_name))
 
 

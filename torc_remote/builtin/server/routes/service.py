@@ -49,8 +49,10 @@ def nothing_of_workflow(db: Db, workflow_id: Id) -> JSONResponse:
 
 @router.get("/scheduled_compute_nodes")
 @router.get("/slurm_schedulers")
-def nothing_scheduled(workflow_id: WorkflowQuery) -> JSONResponse:
+def nothing_scheduled(db: Db, workflow_id: WorkflowQuery) -> JSONResponse:
     """None: there is no scheduler."""
+    with db.read() as connection:
+        find(connection, "workflow", workflow_id)
     return JSONResponse(page_of([]))
 
 
