@@ -30,18 +30,19 @@ def claim_fitting(connection: Connection, workflow_id: int, free: FreeResources,
     workflow = find(connection, "workflow", workflow_id)
     memory = max(0, min(free.memory_gb * _GIB, 2.0**62))
     values = {**free.model_dump(), "memory_bytes": int(memory), "seconds": seconds}
-    values |= {"workflow_id": workflow_id, "labels": json.dumps(free.labels or [])}
-    labels_sql = labels_fit(values["labels"], ":labels")
-    rows = connection.execute(f"{_READY} {labels_sql} {_FITS} {_BY_SIZE}", values)
+    labels = json.dumps(free.labels or [])
+    values |= {"workflow_id": workflow_id, "labels": labels}
+    rows = connection.execute(f"{_READY} {labels_fit(labels, ':labels')} {_FITS} {_BY_SIZE}", values)
     return _claim(connection, workflow, _pack(rows, free.num_cpus, free.num_gpus, int(memory), limit))
 
 
 def claim_next(connection: Connection, workflow_id: int, labels: str, limit: int) -> Record:
     """Claim at most `limit` ready jobs whatever they need; `labels` are separated by commas. Raises 404."""
     workflow = find(connection, "workflow", workflow_id)
-    values = {"workflow_id": workflow_id, "labels": label_list(labels), "limit": max(0, limit)}
-    labels_sql = labels_fit(values["labels"], ":labels")
-    rows = connection.execute(f"{_READY} {labels_sql} {_BY_PRIORITY} LIMIT :limit", values)
+    wanted = label_list(labels)
+    values = {"workflow_id": workflow_id, "labels": wanted, "limit": max(0, limit)}
+    sql = f"{_READY} {labels_fit(wanted, ':labels')} {_BY_PRIORITY} LIMIT :limit"
+    rows = connection.execute(sql, values)
     return _claim(connection, workflow, [row["id"] for row in rows])
 
 
