@@ -1,6 +1,7 @@
 """`torc remote add-workers`, `add-workers-from-file`, `list-workers` and `remove-worker`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -166,24 +167,22 @@ def _add(
     good = [host.worker for host in report.hosts if host.ok]
     if good:
         client.add_remote_workers(workflow_id, good)
-    _show_added(app, report, new.present)
+    _show_added(app, report, addresses)
 
 
-def _show_added(app: App, report: "Report", already: "Sequence[WorkerAddress]") -> None:
+def _show_added(app: App, report: "Report", addresses: "Sequence[WorkerAddress]") -> None:
     from torc_remote import operations
     from torc_remote.cli.output import print_json
     from torc_remote.cli.remote_report import leave, show_problems
 
-    stored = [operations.HostResult(a.stored, a.host, "already_stored", True) for a in already]
-    added = [
-        operations.HostResult(h.worker, h.host, "added" if h.ok else h.state, h.ok, h.reason, h.details)
-        for h in report.hosts
-    ]
-    report = operations.Report("add-workers", report.workflow_id, [*stored, *added])
+    results = {a.stored: operations.HostResult(a.stored, a.host, "already_stored", True) for a in addresses}
+    results |= {h.worker: replace(h, state="added") if h.ok else h for h in report.hosts}
+    stored = [host for host in results.values() if host.state == "already_stored"]
+    report = operations.Report("add-workers", report.workflow_id, list(results.values()))
     if app.format == "json":
         print_json(report.as_json())
     else:
-        count = len(added) - len(report.failed)
+        count = len(results) - len(stored) - len(report.failed)
         click.echo(f"Added {count} worker(s) to workflow {report.workflow_id}")
         if stored:
             click.echo(f"Already there: {', '.join(host.worker for host in stored)}")
