@@ -11,27 +11,18 @@ options:
     description:
       - V(version) asks which version of torc the workers should have.
       - V(initialize) initializes the workflow, if that has not been done; a complete workflow is an error.
-      - V(release) marks the compute nodes of a stopped worker inactive and reports their running jobs as terminated.
-      - V(release_idle) marks the compute nodes of workers inactive that were stopped before they had a job, and whose
-        node must be looked for. It concerns all hosts of the play.
+      - V(release) marks the compute nodes of stopped workers inactive and reports their running jobs as terminated, for
+        all hosts of the play at once.
     type: str
-    choices: [version, initialize, release, release_idle]
+    choices: [version, initialize, release]
     required: true
   workflow_id:
     description: The workflow; not needed for V(version).
     type: int
-  nodes:
-    description: IDs of compute nodes, separated by blanks, for V(release).
-    type: str
-    default: ""
-  stopped_hosts:
-    description: What each host's stop script answered, by inventory name, for V(release_idle).
+  answers:
+    description: What each host's stop script answered, by inventory name, for V(release).
     type: dict
     default: {}
-  stopped:
-    description: The worker was stopped just now, so the jobs that it terminated itself are counted too.
-    type: bool
-    default: false
   api_url:
     description: The server's URL; by default what torc's environment and configuration files say.
     type: str
@@ -46,14 +37,12 @@ version:
   description: The version, for example V(1.0.0).
   type: str
   returned: for version
-jobs_terminated:
-  description: How many jobs the released nodes were running.
-  type: int
-  returned: for release, when something was to be told
 hosts:
-  description: The hosts whose compute node could not be told from those of workers that still run, each with O(msg).
+  description:
+    - By inventory name, V(jobs_terminated), the number of jobs that the worker was running, where there is something to
+      tell; V(msg) where the server could not be told or the worker's node could not be found.
   type: dict
-  returned: for release_idle
+  returned: for release
 """
 
 from collections.abc import Iterable, Mapping
@@ -79,9 +68,7 @@ Result = dict[str, Any]
 class ActionModule(ActionBase):
     """One call, or the few that belong together."""
 
-    _VALID_ARGS = frozenset(
-        ("call", "workflow_id", "nodes", "stopped", "stopped_hosts", "api_url", "credentials_file")
-    )
+    _VALID_ARGS = frozenset(("call", "workflow_id", "answers", "api_url", "credentials_file"))
     _supports_check_mode = True
     _supports_async = False
 
@@ -89,13 +76,12 @@ class ActionModule(ActionBase):
         """The task's result; the server's "no" is a failed one."""
         result: Result = super().run(tmp, task_vars)
         args = self._task.args
-        # these concern no host, although Ansible reports them under the first one's name
-        result["on_controller"] = args["call"] != "release"
+        # this concerns no single host, although Ansible reports it under the first one's name
+        result["on_controller"] = True
         calls = {
             "version": self._version,
             "initialize": self._initialize,
             "release": self._release,
-            "release_idle": self._release_idle,
         }
         try:
             client = TorcClient(play_settings(args.get("api_url"), args.get("credentials_file")))
@@ -112,38 +98,59 @@ class ActionModule(ActionBase):
         }
 
     def _release(self, client: TorcClient, args: Mapping[str, Any]) -> Result:
+        """For all hosts in one call: Ansible would need a process for each."""
         if self._task.check_mode:
             return {"skipped": True}
-        workflow_id, nodes = int(args["workflow_id"]), str(args.get("nodes", "")).split()
-        released = [release_compute_node(client, workflow_id, int(node)) for node in nodes]
-        changed = any(node.changed for node in released)
-        result: Result = {"changed": changed}
-        if changed or args.get("stopped"):
-            ended = [
-                client.list_results(workflow_id, compute_node_id=int(n), status="terminated") for n in nodes
-            ]
-            result["jobs_terminated"] = sum(map(len, ended))
-        return result
-
-    def _release_idle(self, client: TorcClient, args: Mapping[str, Any]) -> Result:
-        if self._task.check_mode:
-            return {"skipped": True}
-        workflow_id, said = int(args["workflow_id"]), args["stopped_hosts"]
-        gone = {
-            host: Registration.parse(answer["registered"])
-            for host, answer in said.items()
-            if answer.get("registered") and not answer.get("nodes") and not answer.get("failed")
+        workflow_id, answers = int(args["workflow_id"]), args["answers"]
+        told = {host: _release_nodes(client, workflow_id, answer) for host, answer in answers.items()}
+        idle = _release_idle(client, workflow_id, answers)
+        hosts = {host: said for host, said in {**told, **idle}.items() if said}
+        return {
+            "changed": any(said.pop("changed", False) for said in hosts.values()),
+            "failed": any("msg" in said for said in hosts.values()),
+            "msg": "; ".join(f"{host}: {said['msg']}" for host, said in hosts.items() if "msg" in said),
+            "hosts": hosts,
         }
-        named = [int(node) for answer in said.values() for node in str(answer.get("nodes", "")).split()]
-        try:
-            found = find_nodes(client, workflow_id, [*gone.values()], named)
-            for node in sorted(found.dead):
-                release_compute_node(client, workflow_id, node)
-        except TorcError as error:  # of these hosts alone, the others' reports are not to be lost
-            return {"hosts": {host: {"msg": str(error)} for host in gone}}
-        doubtful = {host: found.doubtful[worker] for host, worker in gone.items() if worker in found.doubtful}
-        hosts = {host: {"msg": _doubtful(nodes)} for host, nodes in doubtful.items()}
-        return {"changed": bool(found.dead), "hosts": hosts}
+
+
+def _release_nodes(client: TorcClient, workflow_id: int, answer: Mapping[str, Any]) -> Result:
+    """Release the nodes that a host's worker named; how many jobs that, or the worker's own end, terminated."""
+    nodes = [int(node) for node in str(answer.get("nodes", "")).split()]
+    if answer.get("failed"):
+        return {}
+    try:
+        released = [release_compute_node(client, workflow_id, node) for node in nodes]
+        changed = any(node.changed for node in released)
+        if not changed and answer.get("state") != "stopped":
+            return {}
+        ended = [
+            client.list_results(workflow_id, compute_node_id=node, status="terminated") for node in nodes
+        ]
+    except TorcError as error:
+        return {"msg": f"the worker is gone, but the server could not be told: {error}"}
+    return {"changed": changed, "jobs_terminated": sum(map(len, ended))}
+
+
+def _release_idle(client: TorcClient, workflow_id: int, answers: Mapping[str, Any]) -> dict[str, Result]:
+    """Release the nodes of native workers that had no job, which don't know them; hosts may share a name."""
+    gone = {
+        host: Registration.parse(answer["registered"])
+        for host, answer in answers.items()
+        if answer.get("registered") and not answer.get("nodes") and not answer.get("failed")
+    }
+    if not gone:
+        return {}
+    named = [int(node) for answer in answers.values() for node in str(answer.get("nodes", "")).split()]
+    try:
+        found = find_nodes(client, workflow_id, [*gone.values()], named)
+        for node in sorted(found.dead):
+            release_compute_node(client, workflow_id, node)
+    except TorcError as error:
+        return {host: {"msg": str(error)} for host in gone}
+    doubtful = {host: found.doubtful[worker] for host, worker in gone.items() if worker in found.doubtful}
+    return {host: {"changed": bool(found.dead)} for host in gone} | {
+        host: {"msg": _doubtful(nodes)} for host, nodes in doubtful.items()
+    }
 
 
 def _doubtful(nodes: Iterable[int]) -> str:

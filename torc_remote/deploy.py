@@ -5,6 +5,7 @@ The only module that imports ansible_runner, and that as late as possible: it co
 
 import os
 import queue
+import shlex
 import shutil
 import signal
 import sys
@@ -22,7 +23,7 @@ from torc_remote.client.config import Settings
 from torc_remote.client.handoff import write_credentials
 from torc_remote.errors import TorcError
 from torc_remote.family import end_descendants
-from torc_remote.inventory import Inventory, to_yaml
+from torc_remote.inventory import Inventory, as_data, to_yaml
 
 _SECRET_VARIABLES = ("TORC_PASSWORD", "TORC_COOKIE_HEADER")
 _CLEANUP_SECONDS = 5.0
@@ -94,17 +95,18 @@ def _run(
     hosts.write_text(to_yaml(inventory))
     credentials = directory / "credentials.json"
     write_credentials(credentials, settings)
+    server = {"torc_api_url": settings.api_url, "torc_credentials_file": str(credentials)}
+    variables = (
+        directory / "variables.yml"
+    )  # not the runner's extravars, in which Ansible would look for templates
+    variables.write_text(as_data({**play.variables, **server}))
     # The runner calls the handler while it reads ansible's output and breaks when that takes long.
     events: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
     thread, runner = ansible_runner.run_async(
         private_data_dir=str(directory),
         playbook=f"torc.remote.{play.playbook}",
         inventory=str(hosts),
-        extravars={
-            **play.variables,
-            "torc_api_url": settings.api_url,
-            "torc_credentials_file": str(credentials),
-        },
+        cmdline=f"-e {shlex.quote(f'@{variables}')}",
         envvars=_environment(directory),
         forks=play.forks,
         settings={"pexpect_timeout": 1},
@@ -149,11 +151,10 @@ class _Gathered:
         result = data.get("res") or {}
         if _on_controller(data, result):
             # a task that runs once bears the first host's name
-            if status != "ok":
+            if "hosts" in result:
+                self._add_hosts(result["hosts"])
+            elif status != "ok":
                 self.controller_error = str(result.get("msg", "unknown"))
-            for host, failure in result.get("hosts", {}).items():
-                self.answers[host].status = "failed"
-                self.answers[host].values.update(failure)
             return
         answer = self.answers[data["host"]]
         self.any_host = True
@@ -161,6 +162,13 @@ class _Gathered:
         answer.values.update(result)
         if self._on_result:
             self._on_result(str(data["task"]).rpartition(" : ")[2], data["host"], answer)
+
+    def _add_hosts(self, hosts: Mapping[str, Mapping[str, Any]]) -> None:
+        """What the controller found out about single hosts; a message is bad news."""
+        for host, values in hosts.items():
+            self.answers[host].values.update(values)
+            if "msg" in values:
+                self.answers[host].status = "failed"
 
 
 def _on_controller(data: Mapping[str, Any], result: Mapping[str, Any]) -> bool:

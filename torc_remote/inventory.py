@@ -192,11 +192,16 @@ _Dumper.add_representer(_Data, lambda dumper, data: dumper.represent_scalar("!un
 
 def to_yaml(inventory: Inventory) -> str:
     """The inventory as a file for ``ansible-playbook -i``, every string in it ``!unsafe``: pure data."""
-    return yaml.dump(_marked(inventory.data), Dumper=_Dumper, sort_keys=False, width=4096)
+    return as_data(inventory.data)
+
+
+def as_data(values: Mapping[str, Any]) -> str:
+    """YAML for Ansible in which no string is a template."""
+    return yaml.dump(_marked(values), Dumper=_Dumper, sort_keys=False, width=4096)
 
 
 def _marked(value: Any) -> Any:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _marked(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_marked(item) for item in value]
