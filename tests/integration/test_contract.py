@@ -54,7 +54,7 @@ def default(option: click.Option) -> str:
         # the option left out, the directory of the worker's start counts, which is the contract's by default
         assert not isinstance(option.default, str)
         return shown.removeprefix("the one of the start, else ")
-    value, _ = option.handle_parse_result(click.Context(click.Command("any")), {}, [])
+    value = click.Command("any", params=[option]).make_context("any", []).params[str(option.name)]
     if option.is_flag:
         return str(bool(value)).lower()
     return "none" if value is None else str(value)
