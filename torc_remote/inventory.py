@@ -178,26 +178,17 @@ def _labels(addresses: Iterable[WorkerAddress]) -> dict[str, str]:
     return {entry.stored: entry.stored if entry.host_key in shared else entry.host for entry in entries}
 
 
-class _Data(str):
-    """A string that Ansible must not take for a template."""
-
-
-class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-_Dumper.add_representer(_Data, lambda dumper, data: dumper.represent_scalar("!unsafe", str(data), style='"'))
-
-
 def to_yaml(inventory: Inventory) -> str:
-    """The inventory as a file for ``ansible-playbook -i``, every string in it ``!unsafe``: pure data."""
+    """The inventory as a file for ``ansible-playbook -i``, every string in it unsafe: pure data."""
     return as_data(inventory.data)
 
 
 def as_data(values: Mapping[str, Any]) -> str:
-    """YAML for Ansible in which no string is a template."""
-    return yaml.dump(_marked(values), Dumper=_Dumper, sort_keys=False, width=4096)
+    """YAML for Ansible in which no string is a template, nor anything but a string.
+
+    JSON, which is YAML: behind the tag ``!unsafe`` Ansible would take a quoted "~" for null and "010" for 8.
+    """
+    return json.dumps(_marked(values))
 
 
 def _marked(value: Any) -> Any:
@@ -205,4 +196,4 @@ def _marked(value: Any) -> Any:
         return {key: _marked(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_marked(item) for item in value]
-    return _Data(value) if isinstance(value, str) else value
+    return {"__ansible_unsafe": value} if isinstance(value, str) else value

@@ -38,15 +38,20 @@ def other_torc(fleet: Fleet, host: str, script: str) -> Iterator[None]:
         real.parent.rmdir()
 
 
-def worker_pids(number: int) -> set[int]:
+def worker_pids(fleet: Fleet, number: int) -> set[int]:
     """The worker processes of a workflow: `torc run NUMBER`, not the shell that waits for it."""
-    found = set()
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdecimal() else []
-            if any(words[at : at + 2] == [b"run", str(number).encode()] for at in (1, 2)):
-                found.add(int(entry.name))
-    return found
+    return {
+        pid
+        for pid in processes.processes_with(f"TORC_API_URL={fleet.url}")
+        if any(words(pid)[at : at + 2] == ["run", str(number)] for at in (1, 2))
+    }
+
+
+def words(pid: int) -> list[str]:
+    """A process's command line."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    return []
 
 
 def connections(fleet: Fleet, *hosts: str) -> int:

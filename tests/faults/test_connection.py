@@ -58,7 +58,7 @@ def check_refused_run(fleet: Fleet, number: int, bad: str, reason: str) -> None:
         f"Error: SSH connectivity check failed for 1 worker(s):\n  {bad}: SSH connection failed to {bad}: {reason}\n"
     )
     assert said.stderr.startswith(expected + NOTHING_DONE)
-    assert not worker_pids(number)
+    assert not worker_pids(fleet, number)
     hosts = fleet.hosts("run", number, "--keep-going", code=3)
     assert hosts[bad]["state"] == "unreachable"
     assert hosts["sandbox1"]["state"] == "registered"
@@ -191,7 +191,7 @@ def test_07_sshd_stopped_between_two_tasks(fleet: Fleet, tmp_path: Path) -> None
     assert {again[name]["pid"] for name in ("sandbox1", "sandbox2")} == {
         hosts[name]["pid"] for name in ("sandbox1", "sandbox2")
     }
-    assert len(worker_pids(number)) == 3
+    assert len(worker_pids(fleet, number)) == 3
     fleet.torc("remote", "stop", number)
 
 
@@ -215,10 +215,10 @@ def test_08_link_cut_after_the_launch(fleet: Fleet) -> None:
         hosts = fleet.hosts("run", number, code=3)
         assert [host["state"] for host in hosts.values()] == ["registered", "unknown", "registered"]
         assert "Whether the script ran is unknown; run the command again" in hosts["sandbox2"]["reason"]
-        pids = wait_until(lambda: len(found := worker_pids(number)) == 3 and found)
+        pids = wait_until(lambda: len(found := worker_pids(fleet, number)) == 3 and found)
         again = fleet.hosts("run", number)
         assert {host["state"] for host in again.values()} == {"already_running"}
-        assert {host["pid"] for host in again.values()} == worker_pids(number) == pids
+        assert {host["pid"] for host in again.values()} == worker_pids(fleet, number) == pids
     fleet.torc("remote", "stop", number)
 
 
@@ -324,7 +324,7 @@ def test_12_host_hangs_after_connecting(fleet: Fleet) -> None:
         assert "Whether the script ran is unknown" in hosts["sandbox3"]["reason"]
         assert connections(machines, "sandbox3") == others
     assert machines.hosts("stop", number)["sandbox3"]["ok"]
-    assert not worker_pids(number)
+    assert not worker_pids(fleet, number)
 
 
 @contextmanager

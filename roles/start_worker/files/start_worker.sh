@@ -29,7 +29,7 @@ prepare_output() {
     use_own_subdirectory
   fi
   { printf 'started %s %s %s created=%s\n' "$workflow" "$server" "$name" "$created" >>"$output/.torc-remote"; } 2>/dev/null ||
-    fail failed "the output directory $output cannot be written to"
+    fail failed "the output directory $output cannot be written to (is the disk full?)"
 }
 
 use_own_subdirectory() {
@@ -58,7 +58,8 @@ prepare_record() {
       record_line executable "$torc" && record_line output "$output" && record_line log "$log" &&
       record_line offset "$offset" && record_line since "$(now)" && record_line by "$started_by"
   } >"$dir/record.new" 2>/dev/null || fail failed "cannot write $dir/record.new (is the disk full?)"
-  rm -f "$dir/record" "$dir"/exit.*
+  rm -f "$dir/record" "$dir"/exit.* 2>/dev/null
+  [ ! -e "$dir/record" ] || fail failed "cannot replace the record $dir/record"
 }
 
 # The worker's parent and leader of its session. It writes the record while it alone can reap the worker, so
