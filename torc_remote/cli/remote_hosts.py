@@ -131,15 +131,14 @@ def stop(
         fleet = configured_fleet(app, workflow_id, limit, max_parallel_ssh, host_timeout, on_step)
         report = operations.stop(fleet, output_dir, force)
     ended = sum(host.details.get("jobs_terminated", 0) for host in report.hosts)
-    if ended:
-        click.echo(
-            f"{ended} job(s) were terminated. To run them again: "
-            f"torc workflows reset-status {fleet.workflow_id} --failed-only --reinitialize, "
-            f"then torc remote run {fleet.workflow_id}",
-            err=True,
-        )
     stopped = sum(host.state == "stopped" for host in report.hosts)
-    show(app, report, _say_stopped, f"{stopped}/{len(report.hosts)} workers stopped")
+    advice = (
+        f"{ended} job(s) were terminated. To run them again: "
+        f"torc workflows reset-status {fleet.workflow_id} --failed-only --reinitialize, "
+        f"then torc remote run {fleet.workflow_id}"
+    )
+    summary = f"{stopped}/{len(report.hosts)} workers stopped"
+    show(app, report, _say_stopped, summary, advice if ended else "")
 
 
 def _say_stopped(host: "HostResult") -> str:

@@ -1,6 +1,7 @@
 """How the reports of `torc remote` look: lines, a table, or JSON."""
 
 import datetime
+import re
 import signal
 from collections.abc import Callable, Sequence
 
@@ -13,11 +14,14 @@ from torc_remote.operations import HostResult, Report
 
 Say = Callable[[HostResult], str]
 
+# torc's log lines begin with [time LEVEL module] (torc wire 4.4)
+_LOG_PREFIX = re.compile(r"^\[\S+ +[A-Z]+ +\S+\] ")
 
-def show(app: App, report: Report, say: Say, summary: str) -> None:
+
+def show(app: App, report: Report, say: Say, summary: str, advice: str = "") -> None:
     """One line a host: what went well on stdout, the rest on stderr; then the summary. JSON is all on stdout.
 
-    Leaves the command with the report's exit code.
+    ``advice`` follows on stderr. Leaves the command with the report's exit code.
     """
     if app.format == "json":
         print_json(report.as_json())
@@ -27,6 +31,8 @@ def show(app: App, report: Report, say: Say, summary: str) -> None:
             click.echo(f"  [{mark}] {host.host}: {text}", err=not host.ok)
         well = len(report.hosts) - len(report.failed)
         click.echo(summary.format(f"{well}/{len(report.hosts)}"))
+    if advice:
+        click.echo(advice, err=True)
     finish(app, report)
 
 
@@ -51,14 +57,9 @@ def failure(host: HostResult) -> str:
     return "\n    ".join([f"{host.reason}. Last log:", *lines])
 
 
-def show_problems(title: str, hosts: Sequence[HostResult]) -> None:
-    """The contract's form for hosts that did not pass a check, on stderr."""
-    click.echo(
-        f"Error: {title} failed for {len(hosts)} worker(s):"
-        if title.startswith("SSH")
-        else f"Error: {title} failed on {len(hosts)} worker(s):",
-        err=True,
-    )
+def show_problems(what: str, hosts: Sequence[HostResult]) -> None:
+    """The contract's form for hosts that did not pass a check, on stderr; ``what`` ends with "failed for" or so."""
+    click.echo(f"Error: {what} {len(hosts)} worker(s):", err=True)
     for host in hosts:
         click.echo(f"  {host.host}: {host.reason}", err=True)
 
@@ -98,7 +99,7 @@ def _since(host: HostResult) -> str:
 
 def _ending(host: HostResult) -> str:
     code = host.details.get("exit_code")
-    last = str(host.details.get("log", "")).strip()
+    last = _LOG_PREFIX.sub("", str(host.details.get("log", "")).strip())
     if code is None:
         ending = "ended, nobody saw how"
     elif code > 128:

@@ -187,6 +187,6 @@ def _show_added(app: App, report: "Report", addresses: "Sequence[WorkerAddress]"
         if stored:
             click.echo(f"Already there: {', '.join(host.worker for host in stored)}")
         if report.failed:
-            show_problems("SSH connectivity check", report.failed)
+            show_problems("SSH connectivity check failed for", report.failed)
             click.echo("They were not added; --skip-ssh-check adds them all the same.", err=True)
     leave(report)
