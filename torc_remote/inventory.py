@@ -4,12 +4,11 @@ What the server says becomes names and data here, never an option or a template.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-import yaml
 
 from torc_remote.ssh import SshOptions
 from torc_remote.workers import WorkerAddress, WorkerError, parse_worker

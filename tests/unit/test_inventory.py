@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from ansible.parsing.dataloader import DataLoader
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,7 +74,7 @@ def test_a_host_of_several_workflows() -> None:
 def test_workflow_without_workers_has_its_group() -> None:
     found = build()
     assert found.data["all"]["children"]["torc_workflow_42"] == {"hosts": {}}
-    assert yaml_round_trip(found) == found.data
+    assert DataLoader().load(to_yaml(found)) == found.data
 
 
 def test_bad_entries_are_named_all_together() -> None:
@@ -152,43 +152,14 @@ def test_names_are_injective_and_do_not_depend_on_order(texts: list[str], shuffl
     assert host_names([parse_worker(text) for text in texts]) == found
 
 
-class _Marked(str):
-    """What ``!unsafe`` makes of a string."""
-
-
-class _Loader(yaml.SafeLoader):
-    pass
-
-
-class _FastLoader(yaml.CSafeLoader):
-    """libyaml's, which Ansible prefers, is stricter about some characters."""
-
-
-for _loader in (_Loader, _FastLoader):
-    _loader.add_constructor("!unsafe", lambda loader, node: _Marked(node.value))
-
-
-def yaml_round_trip(inventory: Inventory) -> Any:
-    text = to_yaml(inventory)
-    read = yaml.load(text, Loader=_Loader)
-    assert yaml.load(text, Loader=_FastLoader) == read
-    return read
-
-
-def strings(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return [text for item in value.values() for text in strings(item)]
-    if isinstance(value, list):
-        return [text for item in value for text in strings(item)]
-    return [value] if isinstance(value, str) else []
-
-
 any_text = st.text(st.characters(codec=None)) | st.sampled_from(
     [
         "{{ 1 + 1 }}",
         "{% raw %}",
         "yes",
         "null",
+        "~",
+        "010",
         "1e3",
         "0x1F",
         "!unsafe x",
@@ -200,12 +171,19 @@ any_text = st.text(st.characters(codec=None)) | st.sampled_from(
 )
 
 
+def is_marked(value: Any) -> bool:
+    """Whether every string stands behind the mark of what is no template."""
+    if isinstance(value, dict):
+        return list(value) == ["__ansible_unsafe"] or all(is_marked(item) for item in value.values())
+    return all(is_marked(item) for item in value) if isinstance(value, list) else not isinstance(value, str)
+
+
 @given(any_text, st.lists(workers, unique=True, max_size=5))
-def test_yaml_round_trip_marks_every_string(name: str, texts: list[str]) -> None:
+def test_ansible_reads_what_was_written_and_no_string_as_a_template(name: str, texts: list[str]) -> None:
     found = build(*texts, name=name)
-    read = yaml_round_trip(found)
-    assert read == found.data
-    assert all(isinstance(text, _Marked) for text in strings(read))
+    text = to_yaml(found)
+    assert DataLoader().load(text) == found.data
+    assert is_marked(json.loads(text))
 
 
 @given(any_text)

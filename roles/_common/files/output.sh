@@ -6,6 +6,8 @@
 # only the files count that torc names after the workflow (torc wire 4.4). NAME is the worker's: machines may share the
 # directory without sharing a home, so it is here that they learn of each other.
 #
+# When the workflow that made the directory is deleted and others are not, a line `made created=1` takes its place.
+#
 # Workflows of two servers may have one number, and torc's file names with it: the second gets a subdirectory
 # server-SERVER, told by a line `holds ID SERVER NAME` in the marker above.
 
@@ -39,8 +41,8 @@ own_files() {
 # exclusive WORKFLOW SERVER: did start make the directory, for this workflow alone?
 exclusive() {
   [ -f .torc-remote ] && awk -v id="$1" -v server="$2" '
-    !($2 == id && $3 == server) { other = 1 }
-    $5 == "created=1" { created = 1 }
+    $1 != "made" && !($2 == id && $3 == server) { other = 1 }
+    $NF == "created=1" { created = 1 }
     END { exit !(created && !other) }' .torc-remote
 }
 

@@ -31,8 +31,12 @@ remove_whole() {
 # Only what torc names after its workflows; says what stays.
 remove_own_files() {
   count=$(own_files "$ids" -print | wc -l | tr -d ' ')
-  [ "$count" != 0 ] || [ -f .torc-remote ] || [ -z "$output_dir" ] ||
-    refuse "$output holds nothing that a worker of workflow $workflow made"
+  if [ "$count" = 0 ] && ! in_marker; then
+    [ -f .torc-remote ] || [ -z "$output_dir" ] ||
+      refuse "$output holds nothing that a worker of workflow $workflow made"
+    forget_record
+    finish absent "there are no logs of workflow $workflow in $output"
+  fi
   own_files "$ids" -exec rm -f {} + || fail failed "some files in $output could not be removed"
   for sub in job_stdio resource_utilization offline_journal; do
     [ ! -d "$sub" ] || rmdir "$sub" 2>/dev/null || :
@@ -43,11 +47,21 @@ remove_own_files() {
   find . ! -name . -prune ! -name .torc-remote -print | sed 's,^\./,,' | head -n 10 | emit_lines kept
 }
 
+# in_marker: is the workflow known to have used the directory?
+in_marker() {
+  [ -f .torc-remote ] && awk -v id="$workflow" -v server="$server" -v all="$all" '
+    all || ($2 == id && $3 == server) { found = 1 }
+    END { exit !found }' .torc-remote
+}
+
 # Takes the workflow's lines out of the marker; who made the directory stays known while another workflow uses it.
 forget_workflow() {
   [ -f .torc-remote ] || return 0
-  awk -v id="$workflow" -v server="$server" -v all="$all" \
-    '!all && !($2 == id && $3 == server)' .torc-remote >.torc-remote.new &&
+  awk -v id="$workflow" -v server="$server" -v all="$all" '
+    all { next }
+    $2 == id && $3 == server { if ($NF == "created=1") created = 1; next }
+    { print; others = 1 }
+    END { if (created && others) print "made created=1" }' .torc-remote >.torc-remote.new &&
     mv .torc-remote.new .torc-remote
   [ -s .torc-remote ] || rm -f .torc-remote
 }
