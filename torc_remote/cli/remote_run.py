@@ -149,10 +149,14 @@ def _show(app: App, report: "Report") -> None:
     invalid = [host for host in tried if host.state == "invalid"]
     unreachable = [host for host in tried if host.unreachable]
     unfit = [host for host in tried if host not in [*invalid, *unreachable]]
-    checks = {"Address check": invalid, "SSH connectivity check": unreachable, "Version check": unfit}
-    for title, hosts in checks.items():
+    checks = {
+        "Address check failed on": invalid,
+        "SSH connectivity check failed for": unreachable,
+        "Version check failed on": unfit,
+    }
+    for what, hosts in checks.items():
         if hosts:
-            show_problems(title, hosts)
+            show_problems(what, hosts)
     click.echo("Nothing was started. Use --keep-going to start the other workers.", err=True)
     finish(app, report)
 
