@@ -13,6 +13,7 @@ from torc_remote.client.lifecycle import ensure_runnable, worker_version
 from torc_remote.deploy import HostAnswer, Play, run_play
 from torc_remote.errors import TorcError
 from torc_remote.inventory import Inventory, WorkflowWorkers, build_inventory
+from torc_remote.script import printable
 from torc_remote.ssh import SshOptions, default_control_dir, ensure_control_dir, find_ssh_config
 from torc_remote.workers import WorkerAddress, shown
 
@@ -182,7 +183,7 @@ class Fleet:
         if answer.status == "unreachable":
             said = _ssh_reason(self.inventory.hosts[host], answer)
         label, total = self.inventory.labels[host], len(self.inventory.hosts)
-        self.reach.on_step(HostStep(step, label, answer.status == "ok", said, total))
+        self.reach.on_step(HostStep(step, label, answer.status == "ok", printable(said), total))
 
     def report(self, operation: str, answers: Mapping[str, HostAnswer]) -> Report:
         """One result a worker in the order of the list, also for those that answered nothing."""
@@ -305,16 +306,14 @@ def _host_result(operation: str, address: WorkerAddress, label: str, answer: Hos
     if answer.status == "unreachable":
         state = "unknown" if state == "unknown" else "unreachable"
         reason = _ssh_reason(address, answer)
-    elif answer.status == "silent":
-        state, reason = "not_started", "nothing was done here, because of other hosts"
     elif answer.status == "failed":
         state, reason = state or "failed", str(values.get("msg", "failed"))
     else:
         reason = str(values.get("reason") or values.get("msg") or "")
     ok = answer.status == "ok" and state in _WELL[operation]
-    if answer.status == "ok" and not ok:
-        state = "not_started"
-    return HostResult(address.stored, label, state, ok, reason, details)
+    if answer.status in ("ok", "silent") and not ok:
+        state, reason = "not_started", "nothing was done here, because of other hosts"
+    return HostResult(address.stored, label, state, ok, printable(reason), details)
 
 
 def _detail(name: str, value: Any) -> Any:

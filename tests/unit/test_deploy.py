@@ -1,0 +1,83 @@
+"""How a play's events become answers, without a play."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from torc_remote import deploy
+from torc_remote.deploy import HostAnswer, _Gathered
+from torc_remote.inventory import WorkflowWorkers, build_inventory
+from torc_remote.ssh import SshOptions
+
+
+@pytest.fixture
+def gathered() -> _Gathered:
+    workers = [WorkflowWorkers(1, "", ["a", "b"])]
+    return _Gathered(build_inventory(workers, SshOptions(Path("/run"))), None)
+
+
+def event(kind: str, host: str, role: str = "status", action: str = "", **result: Any) -> dict[str, Any]:
+    data = {
+        "host": host,
+        "task": "torc.remote.status : Look",
+        "role": role,
+        "task_action": action,
+        "res": result,
+    }
+    return {"event": kind, "event_data": data}
+
+
+def test_the_last_task_wins_and_earlier_values_stay(gathered: _Gathered) -> None:
+    gathered.add(event("runner_on_ok", "a", "version_check", state="ok", version="1.0.0"))
+    gathered.add(event("runner_on_failed", "a", "start_worker", state="died"))
+    gathered.add(event("runner_on_start", "b"))
+    assert gathered.answers == {
+        "a": HostAnswer("failed", "start_worker", {"state": "died", "version": "1.0.0"}),
+        "b": HostAnswer(),
+    }
+
+
+def test_what_fails_on_the_controller_is_no_hosts_fault(gathered: _Gathered) -> None:
+    """A task that runs once bears the first host's name."""
+    gathered.add(event("runner_on_failed", "a", on_controller=True, msg="Workflow 1 is complete"))
+    assert gathered.controller_error == "Workflow 1 is complete"
+    gathered.add(
+        event("runner_on_failed", "a", action="ansible.builtin.validate_argument_spec", msg="bad argument")
+    )
+    assert gathered.controller_error == "bad argument"
+    assert gathered.answers["a"].status == "silent"
+
+
+def test_results_are_passed_on_as_they_come() -> None:
+    seen: list[tuple[str, str, str]] = []
+    workers = [WorkflowWorkers(1, "", ["a"])]
+    inventory = build_inventory(workers, SshOptions(Path("/run")))
+    gathered = _Gathered(inventory, lambda step, host, answer: seen.append((step, host, answer.status)))
+    gathered.add(event("runner_on_unreachable", "a"))
+    assert seen == [("Look", "a", "unreachable")]
+
+
+def test_secrets_leave_the_environment_for_the_time_of_the_play(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORC_PASSWORD", "p")
+    monkeypatch.setenv("TORC_COOKIE_HEADER", "c")
+    with deploy._without_secrets():
+        assert not {"TORC_PASSWORD", "TORC_COOKIE_HEADER"} & os.environ.keys()
+    assert os.environ["TORC_PASSWORD"] == "p"
+    assert os.environ["TORC_COOKIE_HEADER"] == "c"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_are_kept_for_the_end_of_the_play(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with deploy._termination() as terminated:
+        assert not terminated.is_set()
+        os.kill(os.getpid(), number)
+        assert terminated.wait(5)
+    assert signal.getsignal(number) == before
+
+
+def test_the_collection_is_found_beside_the_package() -> None:
+    assert (deploy._collections_path() / "ansible_collections/torc/remote/playbooks/run.yml").is_file()
