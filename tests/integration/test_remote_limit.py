@@ -1,0 +1,62 @@
+"""Some of the hosts: `--limit`, and the list of those that failed."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.faults.hosts import with_ssh_config
+from tests.remote_support import Fleet
+
+OPERATIONS = ["install", "run", "status", "stop", "collect-logs", "delete-logs"]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_operation_on_hosts_can_be_limited(fleet: Fleet, operation: str) -> None:
+    number = fleet.workflow([{"name": "a", "command": "sleep 300"}], ["sandbox1", "sandbox2", "no-such.invalid"])
+    report = fleet.report(operation, number, "--limit", "sandbox*,!sandbox1")
+    assert [host["worker"] for host in report["hosts"]] == ["sandbox2"]
+    assert report["summary"]["total"] == 1
+    said = fleet.torc("remote", operation, number, "--limit", "other*", code=2).stderr
+    assert said == (
+        "Error: --limit: no worker matches 'other*'. The workflow has no-such.invalid, sandbox1, sandbox2.\n"
+    )
+    if operation == "run":
+        fleet.torc("remote", "stop", number, "--limit", "sandbox2")
+
+
+def test_hosts_that_failed_are_listed_and_can_be_tried_again(fleet: Fleet) -> None:
+    broken = with_ssh_config(fleet, "Host sandbox2\n Port 1\n", "limit")
+    number = fleet.sleeping()
+    said = broken.torc("remote", "run", number, "--keep-going", code=3)
+    assert "Started 2/3 workers" in said.stdout
+    hint = re.search(r"To do it again for this one alone, add: (--limit @(\S+))\n", said.stderr)
+    assert hint
+    assert Path(hint[2]).read_text() == "sandbox2\n"
+    again = fleet.report("run", number, *hint[1].split())
+    assert [(host["host"], host["state"]) for host in again["hosts"]] == [("sandbox2", "registered")]
+    assert not Path(hint[2]).exists()
+    fleet.torc("remote", "stop", number)
+
+
+def test_a_refused_run_lists_all_that_were_not_started(fleet: Fleet) -> None:
+    number = fleet.sleeping(["sandbox1", "no-such.invalid"])
+    said = fleet.torc("remote", "run", number, code=1)
+    assert "To do it again for these 2 alone, add: --limit @" in said.stderr
+
+
+def test_the_list_that_cannot_be_written_is_a_warning(fleet: Fleet, tmp_path: Path) -> None:
+    number = fleet.sleeping(["no-such.invalid"])
+    (fleet.directory / "file").touch()
+    state = fleet.directory / "file" / "state"
+    elsewhere = Fleet(fleet.sandbox, fleet.url, fleet.directory, {"XDG_STATE_HOME": str(state)})
+    said = elsewhere.torc("remote", "status", number, code=3)
+    assert f"Warning: {state}/torc-remote/failed-hosts-{number}-" in said.stderr
+    assert "no-such.invalid  Unknown: " in said.stdout
+
+
+def test_a_run_whose_only_host_is_unreachable_is_refused(fleet: Fleet) -> None:
+    number = fleet.sleeping(["no-such.invalid"])
+    said = fleet.torc("remote", "run", number, code=1).stderr
+    assert "Error: SSH connectivity check failed for 1 worker(s):\n  no-such.invalid: SSH connection failed" in said
+    assert fleet.hosts("run", number, "--keep-going", code=3)["no-such.invalid"]["state"] == "unreachable"
