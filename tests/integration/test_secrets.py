@@ -98,6 +98,9 @@ def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "logs.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "a", "inside")
     assert len(places_of_secrets(tmp_path)) == 4
+    with command_lines() as seen:
+        subprocess.run(["sh", "-c", "sleep 0.3; :", PASSWORD], check=True)
+    assert any(holds_secret(line) for line in seen)
 
 
 def test_command_lines_show_neither_url_nor_secrets(guarded: Fleet) -> None:
