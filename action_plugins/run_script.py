@@ -100,6 +100,16 @@ class LinkError(AnsibleConnectionFailure):
         self.result = {"unreachable": True, "msg": reason, "state": "unknown" if unknown else "unreachable"}
 
 
+class NoisyLoginError(TorcError):
+    """What the login files print stands where sftp's first message should."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "files can't be transferred because the account's login files (.bashrc, .cshrc, …) print something also "
+            "when the session is not interactive; keep them silent there"
+        )
+
+
 class ActionModule(ActionBase):
     """Runs a script of the calling role. The other plugins of the collection that talk to hosts build on this."""
 
@@ -203,6 +213,8 @@ class ActionModule(ActionBase):
         try:
             yield
         except AnsibleConnectionFailure as error:
+            if "Received message too long" in str(error):
+                raise NoisyLoginError from error
             failure = explain(str(error))
             raise LinkError(failure.reason, changes and not failure.never_ran) from error
         except _TimeLimitError as error:
@@ -261,7 +273,10 @@ def _result(nonce: str, executed: Mapping[str, Any]) -> Result:
 
 
 def _incomplete(noise: str, executed: Mapping[str, Any]) -> str:
-    said = frame.printable("\n".join(filter(None, (noise, executed["stderr"])))).strip().splitlines()[-3:]
+    text = frame.printable("\n".join(filter(None, (noise, executed["stderr"])))).strip()
+    if frame.WINDOWS.search(text):
+        return "the host runs Windows, where workers can't run; use the sshd of a Linux system on it (WSL)"
+    said = text.splitlines()[-3:]
     return f"the host's shell did not run the script to its end (exit code {executed['rc']}). It said: " + (
         " / ".join(said) or "nothing"
     )

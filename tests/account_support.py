@@ -34,6 +34,7 @@ class AccountMachine:
 
     directory: Path
     user: pwd.struct_passwd
+    port: int
 
     @property
     def hosts(self) -> tuple[Host, ...]:
@@ -44,8 +45,14 @@ class AccountMachine:
         return {"TORC_REMOTE_SSH_CONFIG": str(self.directory / "ssh_config")}
 
     def set_shell(self, program: str) -> None:
-        """Another login shell, from the next session on."""
+        """Another login shell. Open connections would keep the one before, so they are cut."""
         subprocess.run(["usermod", "--shell", program, self.user.pw_name], check=True)
+        ours = ("127.0.0.1", self.port)
+        served = {
+            entry.inode for entry in processes.tcp_sockets() if entry.local == ours and not entry.listening
+        }
+        processes.signal_all(processes.socket_holders(served) if served else (), signal.SIGKILL)
+        wait_until(lambda: not [entry for entry in processes.tcp_sockets() if entry.remote == ours])
 
     def write(self, name: str, text: str) -> Path:
         """A file of the account's own in its home."""
@@ -66,7 +73,7 @@ def account_machine(sshd_config: str = "") -> Iterator[AccountMachine]:
         ["useradd", "--create-home", "--base-dir", directory, "--shell", "/bin/sh", "--password", "*", name],
         check=True,
     )
-    machine = AccountMachine(directory, pwd.getpwnam(name))
+    machine = AccountMachine(directory, pwd.getpwnam(name), sshd.free_port("127.0.0.1"))
     server = _serve(machine, sshd_config)
     try:
         yield machine
@@ -79,7 +86,7 @@ def account_machine(sshd_config: str = "") -> Iterator[AccountMachine]:
 
 
 def _serve(machine: AccountMachine, sshd_config: str) -> "subprocess.Popen[bytes]":
-    directory, port = machine.directory, sshd.free_port("127.0.0.1")
+    directory, port = machine.directory, machine.port
     program = sshd.program()
     sshd.make_keys(directory)
     lines = [sshd_config, sshd.optional_lines(program, directory / "host_key")]

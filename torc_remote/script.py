@@ -18,6 +18,12 @@ from torc_remote.errors import UsageError
 COMMAND = "/bin/sh -s"
 """The only command that is ever run on a host; whatever the login shell, it has nothing to quote."""
 
+WINDOWS = re.compile(
+    r"is not recognized as (an internal or external command|(the|a) name of a cmdlet)"
+    r"|The system cannot find the path specified"
+)
+"""What cmd.exe and PowerShell say to COMMAND."""
+
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
