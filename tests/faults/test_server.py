@@ -77,7 +77,7 @@ def test_59a_a_server_that_fails_between_two_steps(through: Fleet, front: Proxy)
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     stopped = through.report("stop", number, code=1)["hosts"]
-    assert {host["reason"] for host in stopped} == {"disk I/O error"}
+    assert all(host["reason"].endswith("disk I/O error") for host in stopped)
     front.rule = lambda method, path: None
     told = through.hosts("stop", number)
     assert sum(host.get("jobs_terminated", 0) for host in told.values()) == 1
