@@ -116,10 +116,19 @@ def test_command_lines_show_neither_url_nor_secrets(guarded: Fleet) -> None:
     assert not [line for line in seen if holds_secret(line) or address in line]
 
 
-def playbook(fleet: Fleet, name: str, number: int) -> "subprocess.CompletedProcess[str]":
+def playbook(fleet: Fleet, name: str, number: int, *more: str) -> "subprocess.CompletedProcess[str]":
     (fleet.directory / "torc.yml").write_text(INVENTORY)
     program = Path(sys.executable).with_name("ansible-playbook")
-    command = [program, f"torc.remote.{name}", "-vvv", "-i", "torc.yml", "-e", f"torc_workflow_id={number}"]
+    command = [
+        program,
+        f"torc.remote.{name}",
+        "-vvv",
+        "-i",
+        "torc.yml",
+        "-e",
+        f"torc_workflow_id={number}",
+        *more,
+    ]
     environment = fleet.env() | {"ANSIBLE_LOG_PATH": str(fleet.directory / "ansible.log")}
     done = subprocess.run(
         command,
@@ -137,9 +146,9 @@ def playbook(fleet: Fleet, name: str, number: int) -> "subprocess.CompletedProce
 def test_no_file_and_no_output_holds_a_secret(guarded: Fleet) -> None:
     """Also when jobs print their environment, and with all that Ansible can tell."""
     by_cli, by_ansible = (guarded.workflow(PRINTING, HOSTS) for _ in range(2))
-    said = [guarded.torc("remote", "run", by_cli, "-p", 0.5, "-v")]
+    said = [guarded.torc("remote", "run", by_cli, "-p", 0.5, "-v", "-o", "guarded/cli")]
     complete(guarded, by_cli)
-    said.append(playbook(guarded, "run", by_ansible))
+    said.append(playbook(guarded, "run", by_ansible, "-e", "torc_output_dir=guarded/ansible"))
     complete(guarded, by_ansible)
     said += [playbook(guarded, name, by_ansible) for name in ("status", "fetch_logs", "stop")]
     said.append(guarded.torc("-f", "json", "remote", "collect-logs", by_cli, "-l", "logs"))
@@ -148,8 +157,10 @@ def test_no_file_and_no_output_holds_a_secret(guarded: Fleet) -> None:
 
     for done in said:
         assert not holds_secret((done.stdout + done.stderr).encode()), done.args
-    outputs = [path.read_text() for host in HOSTS for path in guarded.home(host).rglob("job_stdio/*.o")]
-    assert len(outputs) >= 2 * len(PRINTING)
+    outputs = [
+        path.read_text() for host in HOSTS for path in guarded.home(host).glob("guarded/*/job_stdio/*.o")
+    ]
+    assert len(outputs) == 2 * len(PRINTING)
     assert all("TORC_WORKFLOW_ID=" in output for output in outputs)
     assert len(list(guarded.directory.rglob("*.tar.gz"))) >= 2 * len(HOSTS)
     assert (guarded.directory / "ansible.log").stat().st_size > 10_000
