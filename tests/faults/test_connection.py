@@ -54,9 +54,7 @@ def attempts(fleet: Fleet, host: str) -> int:
 def check_refused_run(fleet: Fleet, number: int, bad: str, reason: str) -> None:
     """`run` with one bad host: the contract's words, nothing started; with --keep-going the good host is served."""
     said = fleet.torc("remote", "run", number, code=1)
-    expected = (
-        f"Error: SSH connectivity check failed for 1 worker(s):\n  {bad}: SSH connection failed to {bad}: {reason}\n"
-    )
+    expected = f"Error: SSH connectivity check failed for 1 worker(s):\n  {bad}: SSH connection failed to {bad}: {reason}\n"
     assert said.stderr.startswith(expected + NOTHING_DONE)
     assert not worker_pids(fleet, number)
     hosts = fleet.hosts("run", number, "--keep-going", code=3)
@@ -89,7 +87,9 @@ def test_03_unknown_name(fleet: Fleet) -> None:
     """The report says which name could not be resolved; the others are served."""
     number = fleet.sleeping(["no-such-host.invalid", "sandbox1"])
     hosts = fleet.hosts("status", number, code=3)
-    reason = "SSH connection failed to no-such-host.invalid: Could not resolve hostname no-such-host.invalid: "
+    reason = (
+        "SSH connection failed to no-such-host.invalid: Could not resolve hostname no-such-host.invalid: "
+    )
     assert hosts["no-such-host.invalid"]["reason"].startswith(reason)
     assert hosts["sandbox1"]["state"] == "none"
 
@@ -359,7 +359,9 @@ def test_13_twenty_hosts_behind_one_bastion(fleet: Fleet, tmp_path: Path) -> Non
         many.kill_sshd("sandbox1")
         hosts = machines.hosts("status", number, "--limit", "sandbox2,sandbox3", code=3)
         for name, host in hosts.items():
-            assert host["reason"].startswith(f"SSH connection failed to {name}: the jump host failed: connect to")
+            assert host["reason"].startswith(
+                f"SSH connection failed to {name}: the jump host failed: connect to"
+            )
 
 
 def test_02_blackholed_address(status_of_black_hole: "tuple[float, subprocess.Popen[str]]") -> None:

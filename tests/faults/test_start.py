@@ -137,8 +137,8 @@ def test_19_unwritable_pid_file(fleet: Fleet) -> None:
 
 
 @needs_root
-def test_19_unwritable_record_of_an_ended_worker(fleet: Fleet) -> None:
-    """The same for the record alone: no worker is started that could not be recorded."""
+def test_record_of_an_ended_worker_that_cannot_be_replaced(fleet: Fleet) -> None:
+    """As in fault 19: no worker is started that could not be recorded."""
     number = fleet.sleeping(["sandbox1"])
     kill(fleet.hosts("run", number)["sandbox1"]["pid"])
     file = record(fleet, "sandbox1", number)
@@ -235,7 +235,10 @@ def test_24_worker_dies_at_once(fleet: Fleet) -> None:
     said = fleet.torc("remote", "run", number, "--worker-url", "http://127.0.0.1:1/torc-service/v1", code=1)
     for name in PAIR:
         assert f"  [FAILED] {name}: Process died immediately. Last log:\n    " in said.stderr
-    assert "Error: connection refused: cannot reach the server at http://127.0.0.1:1/torc-service/v1" in said.stderr
+    assert (
+        "Error: connection refused: cannot reach the server at http://127.0.0.1:1/torc-service/v1"
+        in said.stderr
+    )
     assert "Started 0/2 workers" in said.stdout
 
 

@@ -13,7 +13,9 @@ OPERATIONS = ["install", "run", "status", "stop", "collect-logs", "delete-logs"]
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_every_operation_on_hosts_can_be_limited(fleet: Fleet, operation: str) -> None:
-    number = fleet.workflow([{"name": "a", "command": "sleep 300"}], ["sandbox1", "sandbox2", "no-such.invalid"])
+    number = fleet.workflow(
+        [{"name": "a", "command": "sleep 300"}], ["sandbox1", "sandbox2", "no-such.invalid"]
+    )
     report = fleet.report(operation, number, "--limit", "sandbox*,!sandbox1")
     assert [host["worker"] for host in report["hosts"]] == ["sandbox2"]
     assert report["summary"]["total"] == 1
@@ -58,5 +60,8 @@ def test_the_list_that_cannot_be_written_is_a_warning(fleet: Fleet, tmp_path: Pa
 def test_a_run_whose_only_host_is_unreachable_is_refused(fleet: Fleet) -> None:
     number = fleet.sleeping(["no-such.invalid"])
     said = fleet.torc("remote", "run", number, code=1).stderr
-    assert "Error: SSH connectivity check failed for 1 worker(s):\n  no-such.invalid: SSH connection failed" in said
+    assert (
+        "Error: SSH connectivity check failed for 1 worker(s):\n  no-such.invalid: SSH connection failed"
+        in said
+    )
     assert fleet.hosts("run", number, "--keep-going", code=3)["no-such.invalid"]["state"] == "unreachable"

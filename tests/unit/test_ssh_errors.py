@@ -4,7 +4,9 @@ import pytest
 
 from torc_remote.ssh_errors import explain
 
-SENT = 'Task failed: Data could not be sent to remote host "h1". Make sure this host can be reached over ssh: '
+SENT = (
+    'Task failed: Data could not be sent to remote host "h1". Make sure this host can be reached over ssh: '
+)
 BEHIND = "kex_exchange_identification: Connection closed by remote host\r\nConnection closed by UNKNOWN port 65535\r\n"
 CHANGED = """\
 @@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@@
@@ -23,8 +25,14 @@ ANEW = "the host key has changed: the machine was set up anew, or another one an
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        ("ssh: connect to host h1 port 22: Connection refused", "connect to host h1 port 22: Connection refused"),
-        ("ssh: connect to host ::1 port 22: No route to host", "connect to host ::1 port 22: No route to host"),
+        (
+            "ssh: connect to host h1 port 22: Connection refused",
+            "connect to host h1 port 22: Connection refused",
+        ),
+        (
+            "ssh: connect to host ::1 port 22: No route to host",
+            "connect to host ::1 port 22: No route to host",
+        ),
         (
             "ssh: Could not resolve hostname h1: Temporary failure in name resolution",
             "Could not resolve hostname h1: Temporary failure in name resolution",
@@ -54,12 +62,18 @@ def test_what_may_be_over_in_a_second(said: str, reason: str) -> None:
     ("said", "reason"),
     [
         ("u@h1: Permission denied (publickey).", "Permission denied (publickey)"),
-        ("Authorized\nu@h1: Permission denied (publickey,password).", "Permission denied (publickey,password)"),
+        (
+            "Authorized\nu@h1: Permission denied (publickey,password).",
+            "Permission denied (publickey,password)",
+        ),
         (
             "ssh: Could not resolve hostname h1: Name or service not known",
             "Could not resolve hostname h1: Name or service not known",
         ),
-        ("ssh: connect to host h1 port 22: Connection timed out", "connect to host h1 port 22: Connection timed out"),
+        (
+            "ssh: connect to host h1 port 22: Connection timed out",
+            "connect to host h1 port 22: Connection timed out",
+        ),
         (
             "Connection timed out during banner exchange\nConnection to 10.0.0.1 port 22 timed out",
             "connected, but no ssh server answered (timed out)",
@@ -82,7 +96,10 @@ def test_what_may_be_over_in_a_second(said: str, reason: str) -> None:
             CHANGED.format(remove=REMOVE),
             ANEW + 'If you expected that: ssh-keygen -f "/home/u/.ssh/known_hosts" -R "h1"',
         ),
-        (CHANGED.format(remove=""), ANEW + "If you expected that: remove the entry /home/u/.ssh/known_hosts:7"),
+        (
+            CHANGED.format(remove=""),
+            ANEW + "If you expected that: remove the entry /home/u/.ssh/known_hosts:7",
+        ),
     ],
 )
 def test_what_stays_as_it_is(said: str, reason: str) -> None:
@@ -107,7 +124,10 @@ def test_what_stays_as_it_is(said: str, reason: str) -> None:
             "ssh: connect to host gateway port 22: Connection refused\nConnection to 10.0.0.1 closed by remote host.",
             "the connection was lost (Connection to 10.0.0.1 closed by remote host)",
         ),
-        ("Connection reset by 10.0.0.1 port 22", "the connection was lost (Connection reset by 10.0.0.1 port 22)"),
+        (
+            "Connection reset by 10.0.0.1 port 22",
+            "the connection was lost (Connection reset by 10.0.0.1 port 22)",
+        ),
         ("something new", "something new"),
     ],
 )
@@ -116,6 +136,8 @@ def test_what_may_have_happened_after_the_script_was_sent(said: str, reason: str
     assert (failure.reason, failure.never_ran, failure.passing) == (reason, False, False)
 
 
-@pytest.mark.parametrize("before", ["", "Failed to connect to the host via sftp: ", SENT.removeprefix("Task failed: ")])
+@pytest.mark.parametrize(
+    "before", ["", "Failed to connect to the host via sftp: ", SENT.removeprefix("Task failed: ")]
+)
 def test_ansibles_words_are_left_out(before: str) -> None:
     assert explain(before + "u@h1: Permission denied (publickey).").reason == "Permission denied (publickey)"
