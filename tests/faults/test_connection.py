@@ -54,8 +54,10 @@ def attempts(fleet: Fleet, host: str) -> int:
 def check_refused_run(fleet: Fleet, number: int, bad: str, reason: str) -> None:
     """`run` with one bad host: the contract's words, nothing started; with --keep-going the good host is served."""
     said = fleet.torc("remote", "run", number, code=1)
-    expected = f"Error: SSH connectivity check failed for 1 worker(s):\n  {bad}: SSH connection failed to {bad}: {reason}\n"
-    assert said.stderr.startswith(expected + NOTHING_DONE)
+    failed = f"  {bad}: SSH connection failed to {bad}: {reason}\n"
+    assert said.stderr.startswith(
+        f"Error: SSH connectivity check failed for 1 worker(s):\n{failed}{NOTHING_DONE}"
+    )
     assert not worker_pids(fleet, number)
     hosts = fleet.hosts("run", number, "--keep-going", code=3)
     assert hosts[bad]["state"] == "unreachable"
