@@ -162,7 +162,7 @@ def read_worker_file(path: str | os.PathLike[str]) -> list[WorkerAddress]:
                     problems.append(f"{name}: reading stopped here; correct these lines first")
                     break
     except OSError as error:
-        raise WorkerError(f"Cannot read the worker file {shown(name)}: {error.strerror}") from error
+        raise WorkerError(f"Cannot read the worker file {name!a}: {error.strerror}") from error
     except _BrokenLineError as error:
         problems.append(str(error))
     if problems:
@@ -179,10 +179,10 @@ def _open_regular(name: str) -> BinaryIO:
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except ValueError as error:
-        raise WorkerError(f"Cannot read the worker file {shown(name)}: not a file name") from error
+        raise WorkerError(f"Cannot read the worker file {name!a}: not a file name") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise WorkerError(f"Cannot read the worker file {shown(name)}: not a regular file")
+        raise WorkerError(f"Cannot read the worker file {name!a}: not a regular file")
     return open(descriptor, "rb")  # noqa: PTH123 - pathlib can't open a descriptor
 
 
