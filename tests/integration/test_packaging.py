@@ -1,13 +1,12 @@
 """The sdist and the wheel hold what they should, and nothing else."""
 
-import tarfile
 import zipfile
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
 
-from tests.packages import ROOT, build, source_files
+from tests.packages import ROOT, build, run, source_files
 
 COLLECTION = "ansible_collections/torc/remote"
 PLACES = {
@@ -60,11 +59,11 @@ def test_sdist_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     places = [tmp_path / name for name in ("sdist", "unpacked", "wheel")]
     for place in places:
         place.mkdir()
-    with tarfile.open(build("sdist", ROOT, places[0])) as archive:
-        names = archive.getnames()
-        archive.extractall(places[1], filter="data")
-    rebuilt = build("wheel", next(iter(places[1].iterdir())), places[2])
+    # not tarfile: what Python 3.11.4 and newer want said in its extractall, 3.11.2 does not know
+    run("tar", "xzf", build("sdist", ROOT, places[0]), "-C", places[1], cwd=tmp_path)
+    unpacked = next(iter(places[1].iterdir()))
+    rebuilt = build("wheel", unpacked, places[2])
     # RECORD lists the others with their checksums
     assert content(rebuilt) == content(wheel)
-    inside = {name.partition("/")[2] for name in names}
-    assert {"tests/conftest.py", "molecule/default/molecule.yml", "scripts/test", "CHANGELOG.md"} <= inside
+    for name in ("tests/conftest.py", "molecule/default/molecule.yml", "scripts/test", "CHANGELOG.md"):
+        assert (unpacked / name).is_file()
