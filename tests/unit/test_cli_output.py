@@ -6,7 +6,7 @@ import json
 import pytest
 
 from torc_remote.cli.app import App
-from torc_remote.cli.output import Columns, confirm, duration, print_items, table
+from torc_remote.cli.output import Columns, confirm, duration, print_items, say, table
 from torc_remote.errors import TorcError
 
 ITEMS = [{"id": 1, "name": "a", "extra": None}, {"id": 20, "name": 'b,"c"', "on": True}]
@@ -71,3 +71,28 @@ def test_nobody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TorcError, match=r"Delete it\? .*--no-prompts"):
         confirm("Delete it?", no_prompts=False)
     confirm("Delete it?", no_prompts=True)
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_message_is_broken_between_words_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "30")
+    say("  [FAILED] host: it said no, and gave\n  no reason @/a/path/that-is-longer-than-any-line", err=True)
+    assert terminal.getvalue().splitlines() == [
+        "  [FAILED] host: it said no,",
+        "    and gave",
+        "  no reason",
+        "    @/a/path/that-is-longer-than-any-line",
+    ]
+
+
+def test_a_message_is_left_whole_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    say("word " * 100)
+    assert capsys.readouterr().out == "word " * 100 + "\n"

@@ -18,8 +18,8 @@ def completions(shell: str) -> None:
 
     \b
     Example:
-      torc completions bash > ~/.torc-completions; echo . ~/.torc-completions >> ~/.bashrc
-      torc completions zsh > ~/.torc-completions; echo . ~/.torc-completions >> ~/.zshrc
+      torc completions bash > ~/.torc.bash && echo . ~/.torc.bash >> ~/.bashrc
+      torc completions zsh > ~/.torc.zsh && echo . ~/.torc.zsh >> ~/.zshrc
       torc completions fish > ~/.config/fish/conf.d/torc.fish
     """
     for program in PROGRAMS:

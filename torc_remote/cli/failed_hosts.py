@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from torc_remote.cli.app import App
+from torc_remote.cli.output import say
 from torc_remote.client.handoff import server_key
 from torc_remote.operations import Report
 
@@ -27,7 +28,7 @@ def keep_failed_hosts(app: App, report: Report) -> None:
         click.echo(f"Warning: {path} could not be written: {error.strerror}.", err=True)
         return
     which = "this one" if len(failed) == 1 else f"these {len(failed)}"
-    click.echo(f"To do it again for {which} alone, add: --limit {shlex.quote(f'@{path}')}", err=True)
+    say(f"To do it again for {which} alone, add: --limit {shlex.quote(f'@{path}')}", err=True)
 
 
 def _file(workflow_id: int, api_url: str) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from torc_remote.cli.output import say
 from torc_remote.errors import TorcError
 
 INTERRUPTED = 130
@@ -21,7 +22,7 @@ def report(error: BaseException) -> int:
         error.show()
         return error.exit_code
     if isinstance(error, TorcError):
-        click.echo("\n".join([f"Error: {error}", *getattr(error, "__notes__", [])]), err=True)
+        say("\n".join([f"Error: {error}", *getattr(error, "__notes__", [])]), err=True)
         return error.exit_code
     text = "".join(traceback.format_exception(error))
     click.echo(f"Error: unexpected {type(error).__name__}: {error}. {_keep(text)}", err=True)

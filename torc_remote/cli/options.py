@@ -1,6 +1,7 @@
 """The classes of our commands and groups: global options at every level, modules loaded when used."""
 
 import importlib
+import shutil
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -8,6 +9,7 @@ import click
 
 from torc_remote.cli.app import App
 
+NARROW = 52
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -92,15 +94,22 @@ class TorcCommand(click.Command):
         own = super().get_params(ctx)
         return own + [option for option in GLOBAL_OPTIONS if not _names(own) & set(option.opts)]
 
+    def get_help(self, ctx: click.Context) -> str:
+        """click writes 50 columns at least, which a narrower terminal breaks anywhere."""
+        columns = shutil.get_terminal_size().columns
+        if columns < NARROW:
+            ctx.terminal_width = columns - 2
+        return super().get_help(ctx)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The command's own options; the global ones in full on the root only, elsewhere by name."""
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
         shared = [option for option in options if option in GLOBAL_OPTIONS]
         _write_options(ctx, formatter, "Options", [option for option in options if option not in shared])
         if ctx.parent is None:
-            _write_options(ctx, formatter, "Global options, before or after any command", shared)
+            _write_options(ctx, formatter, "Global options, anywhere on the line", shared)
         else:
-            with formatter.section(f"Global options (explained by '{ctx.find_root().info_name} --help')"):
+            with formatter.section(f"Global options (see '{ctx.find_root().info_name} --help')"):
                 formatter.write_text(" ".join(option.opts[-1] for option in shared))
 
 
@@ -151,14 +160,21 @@ class LazyGroup(TorcGroup):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, short_help) for name, (_, short_help) in self.table.items()])
+            rows = [(name, short_help) for name, (_, short_help) in self.table.items()]
+            formatter.write_dl(rows, col_max=_first_column(formatter))
 
 
 def _write_options(
     ctx: click.Context, formatter: click.HelpFormatter, heading: str, options: list[click.Option]
 ) -> None:
     with formatter.section(heading):
-        formatter.write_dl([record for option in options if (record := option.get_help_record(ctx))])
+        records = [record for option in options if (record := option.get_help_record(ctx))]
+        formatter.write_dl(records, col_max=_first_column(formatter))
+
+
+def _first_column(formatter: click.HelpFormatter) -> int:
+    """Its greatest width: click's own, less on narrow terminals, so that the explanations have room."""
+    return min(30, max(12, formatter.width - 44))
 
 
 def _names(params: list[click.Parameter]) -> set[str]:

@@ -5,8 +5,9 @@ import io
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -36,7 +37,7 @@ def print_items(app: App, items: Sequence[Json], columns: Columns, empty: str) -
         csv.writer(file, lineterminator="\n").writerows([list(columns), *rows])
         click.echo(file.getvalue(), nl=False)
     elif rows:
-        click.echo(table(list(columns), rows, _terminal_width()))
+        click.echo(table(list(columns), rows, _terminal_width(sys.stdout)))
     else:
         click.echo(empty)
 
@@ -49,6 +50,23 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | N
         widths[widths.index(max(widths))] -= 1
     lines = ("  ".join(_fit(cell, size) for cell, size in zip(row, widths, strict=True)) for row in cells)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def say(text: str, indent: int = 4, err: bool = False) -> None:
+    """A message for people. On a terminal its lines are broken between words and go on ``indent`` columns inside."""
+    width = _terminal_width(sys.stderr if err else sys.stdout)
+    if width:
+        text = "\n".join(_wrapped(line, width, indent) for line in text.split("\n"))
+    click.echo(text, err=err)
+
+
+def _wrapped(line: str, width: int, indent: int) -> str:
+    indentation = " " * min(indent, width // 2)
+    # paths and options stay whole, so that they can be copied
+    words = textwrap.wrap(
+        line, width, subsequent_indent=indentation, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(words)
 
 
 def confirm(question: str, no_prompts: bool) -> None:
@@ -91,5 +109,5 @@ def _fit(text: str, width: int) -> str:
     return text.ljust(width) if len(text) <= width else text[: width - 1] + "…"
 
 
-def _terminal_width() -> int | None:
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+def _terminal_width(stream: TextIO) -> int | None:
+    return shutil.get_terminal_size().columns if stream.isatty() else None

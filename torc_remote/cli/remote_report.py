@@ -9,16 +9,16 @@ import click
 
 from torc_remote.cli.app import App
 from torc_remote.cli.failed_hosts import keep_failed_hosts
-from torc_remote.cli.output import print_json, table
+from torc_remote.cli.output import print_json, printable, say, table
 from torc_remote.operations import HostResult, Report
 
-Say = Callable[[HostResult], str]
+Words = Callable[[HostResult], str]
 
 # torc's log lines begin with [time LEVEL module] (torc wire 4.4)
 _LOG_PREFIX = re.compile(r"^\[\S+ +[A-Z]+ +\S+\] ")
 
 
-def show(app: App, report: Report, say: Say, summary: str, advice: str = "") -> None:
+def show(app: App, report: Report, words: Words, summary: str, advice: str = "") -> None:
     """One line a host: what went well on stdout, the rest on stderr; then the summary. JSON is all on stdout.
 
     ``advice`` follows on stderr. Leaves the command with the report's exit code.
@@ -27,12 +27,12 @@ def show(app: App, report: Report, say: Say, summary: str, advice: str = "") -> 
         print_json(report.as_json())
     else:
         for host in report.hosts:
-            mark, text = ("OK", say(host)) if host.ok else ("FAILED", failure(host))
-            click.echo(f"  [{mark}] {host.host}: {text}", err=not host.ok)
+            mark, text = ("OK", words(host)) if host.ok else ("FAILED", failure(host))
+            say(f"  [{mark}] {host.host}: {text}", err=not host.ok)
         well = len(report.hosts) - len(report.failed)
         click.echo(summary.format(f"{well}/{len(report.hosts)}"))
     if advice:
-        click.echo(advice, err=True)
+        say(advice, err=True)
     finish(app, report)
 
 
@@ -59,9 +59,9 @@ def failure(host: HostResult) -> str:
 
 def show_problems(what: str, hosts: Sequence[HostResult]) -> None:
     """The contract's form for hosts that did not pass a check, on stderr; ``what`` ends with "failed for" or so."""
-    click.echo(f"Error: {what} {len(hosts)} worker(s):", err=True)
+    say(f"Error: {what} {len(hosts)} worker(s):", err=True)
     for host in hosts:
-        click.echo(f"  {host.host}: {host.reason}", err=True)
+        say(f"  {host.host}: {host.reason}", err=True)
 
 
 def show_status(app: App, report: Report) -> None:
@@ -70,7 +70,8 @@ def show_status(app: App, report: Report) -> None:
         print_json(report.as_json())
     else:
         rows = [[host.host, status_text(host)] for host in report.hosts]
-        click.echo(table(["Host", "Status"], rows, None))
+        indent = max(len(printable(name)) for name, _ in [("Host", ""), *rows]) + 2
+        say(table(["Host", "Status"], rows, None), indent)
         running = sum(host.state == "running" for host in report.hosts)
         click.echo(f"{running}/{len(report.hosts)} workers running")
     finish(app, report)

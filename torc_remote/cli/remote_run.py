@@ -99,7 +99,7 @@ def run(app: App, /, workflow_id: int | None, workers: Path | None, **options: A
 
     \b
     Example:
-      torc remote run 42 --workers workers.txt --output-dir /data/torc_output --poll-interval 10
+      torc remote run 42 --workers workers.txt --output-dir /data/torc_output
       torc remote run 42
     """
     from torc_remote import operations

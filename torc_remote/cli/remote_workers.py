@@ -51,7 +51,7 @@ def add_workers(
 
     \b
     Example:
-      torc remote add-workers 42 worker1.example.com alice@worker2.example.com admin@192.168.1.10:2222
+      torc remote add-workers 42 worker1.example.com alice@worker2:2222
     """
     from torc_remote.workers import parse_worker
 
