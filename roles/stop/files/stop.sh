@@ -17,7 +17,15 @@ remaining() {
   done | sort -un
 }
 
-some_remain() { [ -n "$(remaining)" ]; }
+# the roster first: to look through all processes of the host for the session costs much more
+some_remain() {
+  printf '%s\n' "$roster" | (
+    while read -r member start; do
+      if alive "$member" "$start"; then exit 0; fi
+    done
+    exit 1
+  ) || [ -n "$(remaining)" ]
+}
 
 signal_remaining() {
   for member in $(remaining); do
