@@ -127,7 +127,10 @@ def test_version_of_the_wheel(clean_python: Path, tmp_path: Path) -> None:
 
 def test_tarball_holds_the_collection_alone(tarball: Path) -> None:
     tops = ("meta", "playbooks", "roles", "action_plugins", "inventory_plugins", "plugins")
-    expected = source_files(*tops, "README.md", "CHANGELOG.md", "LICENSE") | {"MANIFEST.json", "FILES.json"}
+    expected = source_files(*tops, "README.md", "CHANGELOG.md", "LICENSE", "SECURITY.md") | {
+        "MANIFEST.json",
+        "FILES.json",
+    }
     with tarfile.open(tarball) as archive:
         assert {member.name for member in archive if not member.isdir()} == expected
 
