@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -79,7 +80,15 @@ def _start_server(directory: Path, database: Path, password: str, port: int) -> 
 
 @pytest.fixture(scope="module")
 def fleet(sandbox: Sandbox, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    """The CLI with a server of the module's own and the session's three hosts, which have torc installed."""
+    """The CLI with a server of the module's own and the session's three hosts, which have torc installed.
+
+    Their homes are empty otherwise: each module's server counts its workflows from 1.
+    """
+    for path in (path for host in sandbox.hosts for path in host.home.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     machines = Fleet(sandbox, server.url, tmp_path_factory.mktemp("controller"))
     machines.torc("remote", "install", machines.sleeping())
     return machines

@@ -281,6 +281,7 @@ full as well, the host fails and says where it looked, and nothing is deleted.""
         assert [len(data) for data in content(collected["archive"]).values()] == [MIB]
     finally:
         host.unlink()
+        Path("/run/torc-test-keep").rmdir()
     assert not leftovers(fleet, number)
 
 

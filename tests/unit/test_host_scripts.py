@@ -65,7 +65,9 @@ def keep_and_delete(host: ScriptHost) -> None:
     assert not archive.parent.exists()
     (host.home / "torc_output/later").touch()
     assert host.delete(packed["manifest"])["state"] == "refused"
-    assert host.delete(host.pack()["manifest"])["state"] == "deleted"
+    packed = host.pack()
+    host.discard(packed["archive"])
+    assert host.delete(packed["manifest"])["state"] == "deleted"
     assert not (host.home / "torc_output").exists()
     assert host.status()["state"] == "none"
 

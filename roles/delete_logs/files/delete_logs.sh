@@ -63,7 +63,10 @@ forget_workflow() {
     { print; others = 1 }
     END { if (created && others) print "made created=1" }' .torc-remote >.torc-remote.new &&
     mv .torc-remote.new .torc-remote
-  [ -s .torc-remote ] || rm -f .torc-remote
+  grep -q -v '^made ' .torc-remote && return
+  made=$(cat .torc-remote)
+  rm -f .torc-remote
+  [ -z "$made" ] || rmdir "$(pwd -P)" 2>/dev/null || :
 }
 
 # made_by_start: all that is there was made by workers, and all of it is meant
