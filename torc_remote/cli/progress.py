@@ -10,7 +10,7 @@ import click
 from torc_remote.cli.app import App
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
     from torc_remote.operations import HostStep, OnStep
 
@@ -54,14 +54,13 @@ class _Steps:
 
     def __init__(self, bar: "Progress") -> None:
         self._bar = bar
-        self._task: TaskID | None = None
+        self._task = bar.add_task("Connecting", total=None, failures="")
         self._name = ""
         self._failed: set[str] = set()
 
     def add(self, step: "HostStep") -> None:
-        if self._task is None or step.step != self._name:
-            if self._task is not None:
-                self._bar.remove_task(self._task)
+        if step.step != self._name:
+            self._bar.remove_task(self._task)
             self._name = step.step
             # hosts that failed before don't come to this step
             left = step.total - len(self._failed)

@@ -17,6 +17,7 @@ from torc_remote.cli.remote_options import (
     output_dir_of_record,
     verbose,
 )
+from torc_remote.cli.selection import resolve_workflow_id
 
 if TYPE_CHECKING:
     from torc_remote.operations import HostResult
@@ -56,8 +57,9 @@ def install(
     from torc_remote import operations
     from torc_remote.cli.remote_report import show
 
+    number = resolve_workflow_id(app, workflow_id)
     with progress(app, verbose) as on_step:
-        fleet = configured_fleet(app, workflow_id, limit, max_parallel_ssh, host_timeout, on_step)
+        fleet = configured_fleet(app, number, limit, max_parallel_ssh, host_timeout, on_step)
         report = operations.install(fleet, binary)
     show(app, report, lambda host: f"Installed {host.details['executable']}", "Installed on {} workers")
 
@@ -89,8 +91,9 @@ def status(
     from torc_remote import operations
     from torc_remote.cli.remote_report import show_status
 
+    number = resolve_workflow_id(app, workflow_id)
     with progress(app, verbose) as on_step:
-        fleet = configured_fleet(app, workflow_id, limit, max_parallel_ssh, host_timeout, on_step)
+        fleet = configured_fleet(app, number, limit, max_parallel_ssh, host_timeout, on_step)
         report = operations.status(fleet, output_dir)
     show_status(app, report)
 
@@ -127,8 +130,9 @@ def stop(
     from torc_remote import operations
     from torc_remote.cli.remote_report import show
 
+    number = resolve_workflow_id(app, workflow_id)
     with progress(app, verbose) as on_step:
-        fleet = configured_fleet(app, workflow_id, limit, max_parallel_ssh, host_timeout, on_step)
+        fleet = configured_fleet(app, number, limit, max_parallel_ssh, host_timeout, on_step)
         report = operations.stop(fleet, output_dir, force)
     ended = sum(host.details.get("jobs_terminated", 0) for host in report.hosts)
     stopped = sum(host.state == "stopped" for host in report.hosts)

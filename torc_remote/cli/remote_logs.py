@@ -18,6 +18,7 @@ from torc_remote.cli.remote_options import (
     output_dir_of_record,
     verbose,
 )
+from torc_remote.cli.selection import resolve_workflow_id
 
 if TYPE_CHECKING:
     from torc_remote.operations import HostResult
@@ -68,8 +69,9 @@ def collect_logs(
     from torc_remote import operations
     from torc_remote.cli.remote_report import show
 
+    number = resolve_workflow_id(app, workflow_id)
     with progress(app, verbose) as on_step:
-        fleet = configured_fleet(app, workflow_id, limit, max_parallel_ssh, host_timeout, on_step)
+        fleet = configured_fleet(app, number, limit, max_parallel_ssh, host_timeout, on_step)
         report = operations.collect_logs(fleet, local_output_dir, output_dir, delete, all_workflows)
     show(app, report, _say_collected, "Logs of {} workers collected")
 
@@ -106,8 +108,9 @@ def delete_logs(
     from torc_remote import operations
     from torc_remote.cli.remote_report import show
 
+    number = resolve_workflow_id(app, workflow_id)
     with progress(app, verbose) as on_step:
-        fleet = configured_fleet(app, workflow_id, limit, max_parallel_ssh, host_timeout, on_step)
+        fleet = configured_fleet(app, number, limit, max_parallel_ssh, host_timeout, on_step)
         report = operations.delete_logs(fleet, output_dir, all_workflows)
     show(app, report, _say_deleted, "Logs of {} workers deleted")
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from torc_remote.cli.app import App
-from torc_remote.cli.selection import resolve_workflow_id
 from torc_remote.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,20 +68,24 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
 
 def configured_fleet(
     app: App,
-    workflow_id: int | None,
+    workflow_id: int,
     limit: str | None,
     forks: int,
     timeout: int,
     on_step: "OnStep | None",
     keep_going: bool = False,
 ) -> "Fleet":
-    """The workers of the workflow that is meant, those that ``limit`` names. Raises TorcError when there are none."""
-    from torc_remote.limit import select
-    from torc_remote.operations import configured_workers
+    """The workers of the workflow, those that ``limit`` names. Raises TorcError when there are none."""
+    workers = configured_workers(app, workflow_id, limit)
+    return fleet_of(app, workflow_id, workers, forks, timeout, on_step, keep_going)
 
-    number = resolve_workflow_id(app, workflow_id)
-    workers = select(configured_workers(app.client(), number), limit)
-    return fleet_of(app, number, workers, forks, timeout, on_step, keep_going)
+
+def configured_workers(app: App, workflow_id: int, limit: str | None) -> list[str]:
+    """The stored addresses of the workflow's workers. Raises TorcError when there are none that ``limit`` names."""
+    from torc_remote import operations
+    from torc_remote.limit import select
+
+    return select(operations.configured_workers(app.client(), workflow_id), limit)
 
 
 def fleet_of(

@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -13,7 +14,8 @@ from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.options import TorcCommand
 from torc_remote.cli.progress import progress
 from torc_remote.cli.remote_options import (
-    configured_fleet,
+    configured_workers,
+    fleet_of,
     host_timeout,
     limit,
     max_parallel_ssh,
@@ -23,7 +25,7 @@ from torc_remote.cli.remote_options import (
 from torc_remote.cli.selection import resolve_workflow_id
 
 if TYPE_CHECKING:
-    from torc_remote.operations import Fleet, HostResult, Report
+    from torc_remote.operations import HostResult, Report
 
 # A workflow has hundreds of hosts at times; a few tell whether they are on this machine.
 _LOOKED_UP = 20
@@ -113,19 +115,13 @@ def run(app: App, /, workflow_id: int | None, workers: Path | None, **options: A
         worker_url=options["worker_url"],
         skip_version_check=options["skip_version_check"] or app.skip_version_check,
     )
+    found = configured_workers(app, number, options["limit"])
+    if app.format != "json":
+        click.echo(f"Found {len(found)} worker(s) for workflow {number}")
+    _warn_of_localhost(wanted.worker_url or app.settings.api_url, found)
+    ways = options["max_parallel_ssh"], options["host_timeout"]
     with progress(app, options["verbose"]) as on_step:
-        fleet = configured_fleet(
-            app,
-            number,
-            options["limit"],
-            options["max_parallel_ssh"],
-            options["host_timeout"],
-            on_step,
-            options["keep_going"],
-        )
-        if app.format != "json":
-            click.echo(f"Found {len(fleet.workers)} worker(s) for workflow {number}")
-        _warn_of_localhost(wanted.worker_url or app.settings.api_url, fleet)
+        fleet = fleet_of(app, number, found, *ways, on_step, options["keep_going"])
         report = operations.run(fleet, wanted)
     _show(app, report)
 
@@ -171,13 +167,10 @@ def _say(host: "HostResult") -> str:
     }[host.state]
 
 
-def _warn_of_localhost(url: str, fleet: "Fleet") -> None:
+def _warn_of_localhost(url: str, workers: Sequence[str]) -> None:
     """A worker on another machine would look for the server on its own."""
     host = urlsplit(url).hostname or ""
-    if not _is_loopback(host):
-        return
-    addresses = [address.host for address in fleet.inventory.hosts.values()][:_LOOKED_UP]
-    if all(_is_loopback(_real_host(address)) for address in addresses):
+    if not _is_loopback(host) or all(_is_loopback(_real_host(worker)) for worker in workers[:_LOOKED_UP]):
         return
     click.echo(
         f"Warning: the workers are told that the server is at {host}, which on their machines is themselves. "
@@ -194,8 +187,14 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _real_host(host: str) -> str:
-    """What ssh's configuration makes of a host, without connecting."""
+def _real_host(worker: str) -> str:
+    """What ssh's configuration makes of a worker's host, without connecting."""
+    from torc_remote.workers import WorkerError, parse_worker
+
+    try:
+        host = parse_worker(worker).host
+    except WorkerError:
+        return "localhost"  # it is reported later; nobody will connect to it
     config = os.environ.get("TORC_REMOTE_SSH_CONFIG")
     command = ["ssh", *(["-F", config] if config else []), "-G", "--", host]
     answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
