@@ -119,7 +119,8 @@ def _release_nodes(client: TorcClient, workflow_id: int, answer: Mapping[str, An
     if answer.get("failed"):
         return {}
     try:
-        released = [release_compute_node(client, workflow_id, node) for node in nodes]
+        names = str(answer.get("node_names", "")).split()
+        released = [release_compute_node(client, workflow_id, node, names) for node in nodes]
         changed = any(node.changed for node in released)
         if not changed and answer.get("state") != "stopped":
             return {}

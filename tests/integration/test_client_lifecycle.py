@@ -104,8 +104,9 @@ def test_a_job_that_was_claimed_and_never_started(
 
 def test_a_node_of_another_workflow(client: TorcClient, settings: Settings, workflow_id: int) -> None:
     worker = FakeWorker(settings, workflow_id, "h")
-    with pytest.raises(TorcError, match=f"belongs to workflow {workflow_id}"):
-        release_compute_node(client, workflow_id + 1, worker.node_id)
+    assert not release_compute_node(client, workflow_id + 1, worker.node_id).changed
+    assert not release_compute_node(client, workflow_id, worker.node_id + 1000).changed
+    assert not release_compute_node(client, workflow_id, worker.node_id, ["another"]).changed
     assert client.get_compute_node(worker.node_id)["is_active"] is True
 
 

@@ -1,11 +1,14 @@
 """What takes several requests and must be done alike by the CLI, the worker's start and the playbooks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 
 from torc_remote import __version__
 from torc_remote.client.api import Json, TorcClient
+from torc_remote.client.errors import ApiError
 from torc_remote.errors import TorcError
 
 TERMINATED_RETURN_CODE = 143  # 128 + SIGTERM
@@ -63,17 +66,22 @@ def reset_workflow(
     return count
 
 
-def release_compute_node(client: TorcClient, workflow_id: int, node_id: int) -> ReleasedNode:
+def release_compute_node(
+    client: TorcClient, workflow_id: int, node_id: int, names: Sequence[str] = ()
+) -> ReleasedNode:
     """Tell the server that a worker is gone (torc wire 4.2, 4.8); doing it again changes nothing.
 
     Its running jobs are reported as terminated with return code 143, and its node is set inactive. Jobs that
     were claimed and not started become ready again once no worker is left that could start them: the server
-    doesn't know whose they are. Only call this when the worker's processes are proven to be gone. Raises
-    TorcError when a job can't be reported.
+    doesn't know whose they are. Only call this when the worker's processes are proven to be gone.
+
+    A worker's memory may be older than the server's database, so a node that is unknown, belongs to another
+    workflow, or bears none of the worker's ``names`` (where they are known) is left alone. Raises TorcError when
+    a job can't be reported.
     """
-    node = client.get_compute_node(node_id)
-    if (owner := node["workflow_id"]) != workflow_id:
-        raise TorcError(f"Compute node {node_id} belongs to workflow {owner}, not to {workflow_id}.")
+    node = _own_node(client, workflow_id, node_id, names)
+    if not node:
+        return ReleasedNode(node_id, "", [], [], changed=False)
     jobs = _jobs_on(client, workflow_id, node_id)
     terminated = _terminate(client, workflow_id, node_id, jobs) if jobs else []
     if node.get("is_active"):
@@ -82,6 +90,18 @@ def release_compute_node(client: TorcClient, workflow_id: int, node_id: int) -> 
     requeued = _requeue_claimed(client, workflow_id)
     changed = bool(terminated or requeued or node.get("is_active"))
     return ReleasedNode(node_id, str(node["hostname"]), terminated, requeued, changed)
+
+
+def _own_node(client: TorcClient, workflow_id: int, node_id: int, names: Sequence[str]) -> Json | None:
+    try:
+        node = client.get_compute_node(node_id)
+    except ApiError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return None
+        raise
+    if node["workflow_id"] != workflow_id or (names and node["hostname"] not in names):
+        return None
+    return node
 
 
 def worker_version(client: TorcClient) -> str:

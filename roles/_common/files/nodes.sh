@@ -18,8 +18,10 @@ registration() {
     END { if (started == 1 && from != "") print host, from, until }'
 }
 
-# emit_nodes: what the controller needs to tell the server that this worker is gone
+# emit_nodes: what the controller needs to tell the server that this worker is gone. The names, for the numbers may be
+# those of a server whose database is gone: a node that bears another name is somebody else's.
 emit_nodes() {
+  emit node_names "$name $(uname -n)"
   emit nodes "$(node_ids)"
   emit registered "$(registration)"
 }

@@ -8,9 +8,14 @@ unset _torc_ca_pem
 
 already_running() {
   identify "$workflow" "$server" "$output_dir"
-  [ "$found" = running ] || return 1
-  emit_worker
-  finish already_running
+  case $found in
+  running)
+    emit_worker
+    finish already_running
+    ;;
+  # it may have been killed, and then the server still counts its jobs as running
+  exited | stale) emit_nodes ;;
+  esac
 }
 
 # The output directory may hold other people's files: a marker says which workflows use it and whether we made it.

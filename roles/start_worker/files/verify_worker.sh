@@ -20,6 +20,13 @@ while :; do
   nap 0.1
 done
 
+# between the worker's end and its exit code lies a moment, in which its parent writes it down
+tries=0
+while [ "$found" = exited ] && [ -z "$exit_code" ] && [ "$tries" -lt 20 ]; do
+  tries=$((tries + 1))
+  nap 0.1
+  identify "$1" "$2" "$3"
+done
 [ "$found" != none ] || fail died "the worker's record is gone"
 emit_worker
 emit exit_code "$exit_code"
