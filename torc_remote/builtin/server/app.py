@@ -16,7 +16,8 @@ def create_app(database: Database, password: str = "") -> ASGIApp:
     app = FastAPI(title="torc-remote", openapi_url=None, redirect_slashes=False)
     app.state.database = database
     install_handlers(app)
-    # `service` comes last: it refuses whatever the others don't know.
-    for module in (workflows, lifecycle, jobs, records, data, service):
+    # Tried in turn, so `jobs` with the requests for each job comes first, and `service` last: it refuses whatever the
+    # others don't know.
+    for module in (jobs, lifecycle, workflows, records, data, service):
         app.include_router(module.router, prefix=BASE_PATH)
     return BasicAuth(app, password) if password else app

@@ -3,8 +3,10 @@
 import contextlib
 import fcntl
 import json
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
@@ -14,6 +16,7 @@ from torc_remote.builtin.server.errors import not_found
 from torc_remote.errors import TorcError
 
 SCHEMA_VERSION = 1
+_SYNC_SECONDS = 0.05
 
 Record = dict[str, Any]
 Connection = sqlite3.Connection
@@ -53,18 +56,31 @@ class Database:
             self._writer = self._open()
             _check_or_create(self._writer, path)
             self._writer.execute("PRAGMA journal_mode = WAL")
-            # An answered request survives a crash of the machine as well.
-            self._writer.execute("PRAGMA synchronous = FULL")
+            # No request waits for the disk: _sync does.
+            self._writer.execute("PRAGMA synchronous = NORMAL")
         except sqlite3.Error as error:
             raise TorcError(
                 f"{path} can't be used as the server's database ({error}); name another --database."
             ) from error
+        self._closed = False
+        self._unsynced = threading.Event()
+        self._syncing = threading.Thread(target=self._sync, daemon=True)
+        self._syncing.start()
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
-        """One write transaction; it is on disk when the block has ended, and undone if the block raises."""
+        """One write transaction, undone if the block raises.
+
+        What it wrote survives the end of this process at once, and a crash of the machine a moment later.
+        """
         with self._writing, _transaction(self._writer, "BEGIN IMMEDIATE"):
             yield self._writer
+        self._unsynced.set()
+
+    @property
+    def writing(self) -> bool:
+        """Whether a write would have to wait for another."""
+        return self._writing.locked()
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -76,8 +92,22 @@ class Database:
         with _transaction(connection, "BEGIN"):
             yield connection
 
+    def _sync(self) -> None:
+        """Bring what was written to the disk, all of it at once, as long as there is something."""
+        while True:
+            self._unsynced.wait()
+            if self._closed:
+                return
+            self._unsynced.clear()
+            with contextlib.suppress(FileNotFoundError), Path(f"{self.path}-wal").open("rb") as log:
+                os.fsync(log)
+            time.sleep(_SYNC_SECONDS)
+
     def close(self) -> None:
         """Fold the write-ahead log into the file and release the lock."""
+        self._closed = True
+        self._unsynced.set()
+        self._syncing.join()
         self._writer.close()
         self._lock_file.close()
 

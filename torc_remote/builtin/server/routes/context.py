@@ -6,9 +6,11 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from torc_remote.builtin.server.database import Database
+from torc_remote.builtin.server.database import Connection, Database, Record
 from torc_remote.builtin.server.models import INT64_MAX, INT64_MIN
 
 Id = Annotated[int, Path(ge=INT64_MIN, le=INT64_MAX)]
@@ -21,6 +23,20 @@ async def _database(request: Request) -> Database:
 
 # Asynchronous only so that the framework needs no thread to call it.
 Db = Annotated[Database, Depends(_database)]
+
+
+async def write_promptly(db: Database, work: Callable[[Connection], Record]) -> JSONResponse:
+    """Answer with what a short write returns.
+
+    To hand it to a thread would take longer than the work, so it is done here, unless another write is under way:
+    then reads must go on.
+    """
+
+    def write() -> Record:
+        with db.write() as connection:
+            return work(connection)
+
+    return JSONResponse(await run_in_threadpool(write) if db.writing else write())
 
 
 class _StrictRequest(Request):

@@ -28,7 +28,7 @@ from torc_remote.builtin.server.models import (
     JobStatus,
     ResultBody,
 )
-from torc_remote.builtin.server.routes.context import Db, Id, new_router
+from torc_remote.builtin.server.routes.context import Db, Id, new_router, write_promptly
 
 router = new_router()
 
@@ -101,13 +101,16 @@ def claim_next_jobs(
 
 
 @router.put("/jobs/{job_id}/start_job/{run_id}/{compute_node_id}")
-def start_job(db: Db, job_id: Id, run_id: Id, compute_node_id: Id) -> JSONResponse:
+async def start_job(db: Db, job_id: Id, run_id: Id, compute_node_id: Id) -> JSONResponse:
     """The answer lacks start time and node, as torc's does."""
-    with db.write() as connection:
+
+    def start(connection: Connection) -> Record:
         states.start_job(connection, job_id, run_id, compute_node_id)
         view = find_job(connection, job_id)
-    del view["start_time"], view["compute_node_id"]
-    return JSONResponse(view)
+        del view["start_time"], view["compute_node_id"]
+        return view
+
+    return await write_promptly(db, start)
 
 
 @router.put("/jobs/{job_id}/manage_status_change/{status}/{run_id}")
@@ -134,10 +137,9 @@ def complete_job(
 
 
 @router.post("/workflows/{workflow_id}/batch_complete_jobs")
-def batch_complete_jobs(db: Db, workflow_id: Id, body: CompletionsBody) -> JSONResponse:
+async def batch_complete_jobs(db: Db, workflow_id: Id, body: CompletionsBody) -> JSONResponse:
     """Take what can be taken, unblock the dependants at once, and say why the rest is refused."""
-    with db.write() as connection:
-        return JSONResponse(_complete(connection, workflow_id, body.completions))
+    return await write_promptly(db, lambda connection: _complete(connection, workflow_id, body.completions))
 
 
 def _complete(connection: Connection, workflow_id: int, completions: list[Completion]) -> Record:

@@ -1,0 +1,33 @@
+"""The server's SQLite file: when what was answered is on the disk."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support import wait_until
+from torc_remote.builtin.server.database import Database
+
+
+def test_what_was_written_is_brought_to_the_disk_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(Path(file.name).name))
+    database = Database(tmp_path / "torc.db")
+    for _ in range(2):
+        before = len(synced)
+        with database.write() as connection:
+            connection.execute("INSERT INTO workflow (name, user, timestamp) VALUES ('w', 'u', '')")
+        wait_until(lambda before=before: len(synced) > before, 5)
+    database.close()
+    assert set(synced) == {"torc.db-wal"}
+
+
+def test_a_write_under_way_is_seen(tmp_path: Path) -> None:
+    database = Database(tmp_path / "torc.db")
+    assert not database.writing
+    with database.write():
+        assert database.writing
+    assert not database.writing
+    database.close()
