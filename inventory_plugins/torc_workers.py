@@ -200,6 +200,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             # Ansible would print the causes as well; the sentence says it all.
             raise AnsibleParserError(str(error)) from None
         self._populate(result)
+        # what the file says about the server holds for the plays, too
+        self._set_variables("torc_workers", {"torc_api_url": settings.api_url})
 
     def _setting(self, name: str) -> Any:
         """The option as plain text (vaulted ones are decrypted here); empty counts as not given."""

@@ -182,6 +182,14 @@ def test_without_id_all_current_workflows_with_workers(server: Server, ansible: 
     assert "torc_workflow_id" not in shared
 
 
+def test_the_plays_talk_to_the_server_that_the_file_names(server: Server, ansible: Ansible) -> None:
+    server.add(1, "one", ["h1"])
+    del ansible.env["TORC_API_URL"]
+    ansible.config(api_url=server.url)
+    found = ansible.inventory()
+    assert plain(found["_meta"]["hostvars"]["h1"]["torc_api_url"]) == server.url
+
+
 @pytest.mark.parametrize("ids", [2, "2", [2], ["2"], "1,2"])
 def test_workflow_ids_in_the_file(server: Server, ansible: Ansible, ids: Any) -> None:
     server.add(1, "one", ["h1"])
