@@ -64,7 +64,9 @@ def test_two_addresses_of_one_account_start_one_worker(fleet: Fleet) -> None:
 def post_worker(fleet: Fleet, number: int, worker: str) -> None:
     import requests
 
-    requests.post(f"{fleet.url}/workflows/{number}/remote_workers", json=[worker], timeout=10).raise_for_status()
+    requests.post(
+        f"{fleet.url}/workflows/{number}/remote_workers", json=[worker], timeout=10
+    ).raise_for_status()
 
 
 @pytest.mark.parametrize("word", ["run", "status", "stop", "collect-logs", "delete-logs"])
