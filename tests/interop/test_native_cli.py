@@ -152,22 +152,24 @@ def hosts(sandbox: Sandbox, server: Server, native: Native, tmp_path: Path) -> I
 @pytest.mark.usefixtures("hosts")
 def test_every_remote_command(torc: NativeCli, rest: Rest, sandbox: Sandbox) -> None:
     number = torc.create([{"name": "hello", "command": "echo hello; sleep 1"}, *SLEEP])
+    there, remote = ("--output-dir", "every-command"), ("--remote-output-dir", "every-command")
     (torc.directory / "workers.txt").write_text("sandbox1\nsandbox3\n")
     assert "Added 2 worker(s)" in torc("remote", "add-workers", number, "sandbox1", "sandbox2").stdout
     assert "Added 2 worker(s)" in torc("remote", "add-workers-from-file", "workers.txt", number).stdout
     torc("remote", "remove-worker", "sandbox2", number)
     assert torc("remote", "list-workers", number).stdout.split()[-2:] == ["sandbox1", "sandbox3"]
-    assert "Started 2/2 workers" in torc("remote", "run", number, "-p", "0.5").stdout
+    assert "Started 2/2 workers" in torc("remote", "run", number, "-p", "0.5", "-o", "every-command").stdout
     wait_for_states(rest, number, {"hello": "completed", "sleep": "running"})
-    assert "2/2 workers running" in torc("remote", "status", number).stdout
+    assert "2/2 workers running" in torc("remote", "status", number, *there).stdout
     torc("cancel", number, "--no-prompts")
-    wait_until(lambda: "0/2 workers running" in torc("remote", "status", number).stdout, 60)
+    wait_until(lambda: "0/2 workers running" in torc("remote", "status", number, *there).stdout, 60)
     assert (
-        "No worker found" in (said := torc("remote", "stop", number).stdout) or "not running" in said.lower()
+        "No worker found" in (said := torc("remote", "stop", number, *there).stdout)
+        or "not running" in said.lower()
     )
     assert active_nodes(rest, number) == []
-    assert "Collected logs from 2/2 workers" in torc("remote", "collect-logs", number).stdout
+    assert "Collected logs from 2/2 workers" in torc("remote", "collect-logs", number, *remote).stdout
     archives = sorted((torc.directory / "remote_logs").iterdir())
     assert [archive.name for archive in archives] == [f"torc_logs_{number}_sandbox{n}.tar.gz" for n in (1, 3)]
-    assert "Deleted logs from 2/2 workers" in torc("remote", "delete-logs", number).stdout
-    assert not [host for host in sandbox.hosts if (host.home / "torc_output").exists()]
+    assert "Deleted logs from 2/2 workers" in torc("remote", "delete-logs", number, *remote).stdout
+    assert not [host for host in sandbox.hosts if (host.home / "every-command").exists()]

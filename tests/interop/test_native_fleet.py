@@ -47,7 +47,7 @@ def fleet(sandbox: Sandbox, rest: Rest, native: Native, tmp_path_factory: pytest
 def test_a_workflow_from_its_creation_to_its_logs(fleet: Fleet, rest: Rest) -> None:
     number = fleet.workflow(DIAMOND, HOSTS)
     assert fleet.torc("remote", "list-workers", number).stdout.split()[-3:] == HOSTS
-    ran = fleet.torc("remote", "run", number, "-p", 0.5, "--num-cpus", 1)
+    ran = fleet.torc("remote", "run", number, "-o", "whole-life", "-p", 0.5, "--num-cpus", 1)
     assert "Started 3/3 workers" in ran.stdout
     assert ran.stderr == ""
     done = {"left": "completed", "right": "failed", "join": "completed", "after": "canceled"}
@@ -64,7 +64,7 @@ def test_a_workflow_from_its_creation_to_its_logs(fleet: Fleet, rest: Rest) -> N
     assert sum(name.endswith(".e") for name in outputs) == 4
     assert all(any("job_runner_" in name for name in members(archive)) for archive in archives)
     fleet.torc("remote", "delete-logs", number)
-    assert not [host for host in HOSTS if (fleet.home(host) / "torc_output").exists()]
+    assert not [host for host in HOSTS if (fleet.home(host) / "whole-life").exists()]
 
 
 def results(fleet: Fleet, number: int) -> list[dict[str, object]]:
