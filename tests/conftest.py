@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ import pytest
 from tests.remote_support import Fleet
 from tests.support import wait_until
 from torc_remote.sandbox import Sandbox, start
+
+# A shell lets its background jobs ignore SIGINT, and what they start inherits that, also what the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
