@@ -82,7 +82,8 @@ def test_commands_of_the_pages_exist(words: list[str]) -> None:
 
 def parse(command: click.Command, words: list[str]) -> None:
     """Fails for options and subcommands that there are not."""
-    ctx = click.Context(command)
+    # click keeps the help option that it makes for the first context
+    ctx = click.Context(command, **command.context_settings)
     parser = command.make_parser(ctx)
     parser.allow_interspersed_args = not isinstance(command, click.Group)
     _, left, _ = parser.parse_args(words)
