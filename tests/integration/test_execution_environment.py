@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.container_support import build_images
 from tests.packages import BIN, ROOT, build
 from tests.remote_support import Fleet
 
@@ -22,7 +23,6 @@ pytestmark = pytest.mark.slow
 
 USER = 1000  # the image's
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
-IMAGES = ROOT / "scripts/container-images"
 TAG = "localhost/torc-remote/execution-environment"
 BASE = {
     "EE_BASE_IMAGE": "localhost/torc-remote/ee-base",
@@ -42,9 +42,6 @@ default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The image; what was built before is not built again."""
-    check = subprocess.run([IMAGES, "--check"], capture_output=True, text=True, check=False)
-    if check.returncode:
-        pytest.skip(f"no containers: {check.stdout.strip()}")
     directory = tmp_path_factory.mktemp("image")
     configuration = directory / "containers.conf"
     configuration.write_text(CONTAINERS_CONF)
@@ -59,7 +56,7 @@ def make_base(directory: Path) -> None:
     context = shutil.copytree(ROOT / "tests/execution_environment", directory / "base")
     # pip has to trust what this machine trusts, which may reach the package index through a proxy of its own
     shutil.copy(ssl.get_default_verify_paths().cafile or "", context / "certificates.pem")
-    subprocess.run([IMAGES, context], check=True, timeout=600)
+    build_images(context)
 
 
 def build_image(directory: Path) -> None:
