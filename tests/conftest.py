@@ -20,6 +20,13 @@ from torc_remote.sandbox import Sandbox, start
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def _own_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The width of the screen is the terminal's: libraries that tests import may have set these."""
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """Three ssh hosts for the whole session: sandbox1, sandbox2, sandbox3."""
