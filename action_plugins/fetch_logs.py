@@ -33,6 +33,9 @@ from torc_remote.archives import ArchiveError, Shelf, archive_name
 
 Result = dict[str, Any]
 
+# What was deleted, and which worker's compute nodes the server must be told of.
+_OF_DELETION = ("removed", "kept", "nodes", "node_names", "registered")
+
 
 class ActionModule(RunScript):
     """Pack, fetch, compare, keep, discard; then delete where that was asked for."""
@@ -103,7 +106,7 @@ class ActionModule(RunScript):
         deleted = self._run_script(
             "delete_logs.sh", [*where, manifest], workflow=True, role="delete_logs", changes=True
         )
-        kept = {key: deleted[key] for key in ("removed", "kept") if key in deleted}
+        kept = {key: deleted[key] for key in _OF_DELETION if key in deleted}
         if deleted["failed"]:
             return {
                 "failed": True,

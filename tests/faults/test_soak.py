@@ -95,6 +95,8 @@ class Soak:
 
     def note(self, text: str) -> None:
         self.history.append(text)
+        with (self.fleet.directory / "history").open("a") as file:
+            print(f"{time.strftime('%H:%M:%S')} {text}", file=file)
 
     # --- operations ---
 
@@ -291,7 +293,7 @@ def test_soak(machines: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
         soak.end()
         soak.check_logs()
     except BaseException as error:
-        error.add_note("\n".join([f"SOAK_SEED={seed}; at last:", *soak.history[-60:]]))
+        error.add_note("\n".join([f"SOAK_SEED={seed}; at last:", *soak.history[-30:]]))
         raise
     finally:
         soak.canaries.end()

@@ -3,19 +3,29 @@
 import os
 import signal
 
+from tests.fault_support import alive
 from tests.remote_support import Fleet
 from tests.support import wait_until
 
 
+def job_pid(fleet: Fleet) -> int:
+    """What a job on sandbox1 has written about itself."""
+    written = fleet.home("sandbox1") / "job.pid"
+    pid = int(wait_until(lambda: written.exists() and written.read_text(), 20))
+    written.unlink()
+    return pid
+
+
 def test_start_tells_the_server_about_the_lost_worker_before(fleet: Fleet) -> None:
-    number = fleet.sleeping(workers=["sandbox1"])
+    number = fleet.workflow([{"name": "left", "command": "echo $$ >job.pid; sleep 300"}], ["sandbox1"])
     lost = fleet.hosts("run", number)["sandbox1"]["pid"]
-    wait_until(lambda: "running" in fleet.torc("jobs", "list", number).stdout, 20)
+    job = job_pid(fleet)
     os.kill(lost, signal.SIGKILL)
     wait_until(lambda: fleet.hosts("status", number)["sandbox1"]["state"] == "exited", 20)
     report = fleet.hosts("run", number)["sandbox1"]
     assert report["jobs_terminated"] == 1
     assert "running" not in fleet.torc("jobs", "list", number).stdout
+    assert not alive(job), "the job may run again, so it must not run now"
     fleet.torc("remote", "stop", number)
 
 
@@ -32,3 +42,19 @@ def test_a_node_of_another_database_is_left_alone(fleet: Fleet) -> None:
     fleet.torc("remote", "stop", number, "--limit", "sandbox1")
     assert "yes" in fleet.torc("compute-nodes", "list", number).stdout  # sandbox2's is still active
     fleet.torc("remote", "stop", number)
+
+
+def test_logs_of_a_lost_worker_stay_while_its_job_writes(fleet: Fleet) -> None:
+    """When they go, the server learns which jobs were its own: only the worker's log knew."""
+    number = fleet.workflow([{"name": "left", "command": "echo $$ >job.pid; sleep 300"}], ["sandbox1"])
+    lost = fleet.hosts("run", number)["sandbox1"]["pid"]
+    job = job_pid(fleet)
+    os.kill(lost, signal.SIGKILL)
+    wait_until(lambda: fleet.hosts("status", number)["sandbox1"]["state"] == "exited", 20)
+    refused = fleet.hosts("collect-logs", number, "--delete", code=1)["sandbox1"]
+    assert refused["state"] == "not_deleted"
+    assert f"jobs of a worker that was killed are still running there (PID {job}" in refused["reason"]
+    os.killpg(os.getpgid(job), signal.SIGKILL)
+    assert fleet.hosts("collect-logs", number, "--delete")["sandbox1"]["deleted"]
+    assert "terminated" in fleet.torc("jobs", "list", number).stdout
+    assert "yes" not in fleet.torc("compute-nodes", "list", number).stdout

@@ -107,6 +107,20 @@ within_output() {
   return 1
 }
 
+# live_jobs MARK: those processes (see `marked`) whose words are kept in the directory: a worker that was killed leaves
+# its jobs running.
+# The shell that waits for a worker does not count: it leads the session, and ends by itself.
+live_jobs() {
+  for live_pid in $(marked "$1"); do
+    lives "$live_pid" && [ "$p_session" != "$live_pid" ] || continue
+    for live_fd in 1 2; do
+      within_output "$(readlink "$proc/$live_pid/fd/$live_fd" 2>/dev/null)" || continue
+      printf '%s\n' "$live_pid"
+      break
+    done
+  done
+}
+
 # live_worker: a line for each worker, of whatever workflow, that may be writing to the directory
 live_worker() {
   for live_dir in "$state_home"/*/*; do

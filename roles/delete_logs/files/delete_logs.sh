@@ -91,6 +91,14 @@ guard_output
 [ ! -d "$dir" ] || lock
 live=$(live_worker | sort -u | paste -s -d , -)
 [ -z "$live" ] || fail live "a worker is still running there ($live). Stop it first"
+case $all in 0) mark=$dir ;; *) mark=$state_home/ ;; esac
+live=$(live_jobs "$mark" | paste -s -d , -)
+[ -z "$live" ] || fail live "jobs of a worker that was killed are still running there (PID $live). Stop it first"
+case $found:$exit_code in
+exited:0) ;;
+# it may have been killed, and only its log tells which of the server's jobs were its own
+exited:* | stale:*) emit_nodes ;;
+esac
 cd "$output" || fail failed "the directory $output cannot be entered"
 whole=0
 if [ "$all" = 1 ] || exclusive "$workflow" "$server"; then whole=1; fi

@@ -14,8 +14,25 @@ already_running() {
     finish already_running
     ;;
   # it may have been killed, and then the server still counts its jobs as running
-  exited | stale) emit_nodes ;;
+  exited | stale)
+    [ "$exit_code" = 0 ] || end_left_behind
+    emit_nodes
+    ;;
   esac
+}
+
+# The server will be told that the jobs of a worker that was killed have ended, and may give them to another one.
+end_left_behind() {
+  r_session=${r_session:-0}
+  roster=$(left_behind)
+  r_session=0
+  [ -n "$roster" ] || return 0
+  signal_remaining TERM
+  deadline=$(($(monotonic) + 5))
+  until_gone some_remain && return
+  deadline=$(($(monotonic) + 5))
+  stop_by_force || fail failed "the worker that ran before was killed, and processes of its jobs do not end \
+($(remaining | tr '\n' ' '))"
 }
 
 # The output directory may hold other people's files: a marker says which workflows use it and whether we made it.

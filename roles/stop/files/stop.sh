@@ -6,60 +6,11 @@ grace=$4 force=$5
 
 worker_alive() { alive "$r_pid" "$r_start"; }
 
-# remaining: the numbers of the worker's processes that still live. `roster` names those seen before the first
-# signal: once their parent is gone, nothing but the session and this list tells whose they are.
-remaining() {
-  {
-    printf '%s\n' "$roster"
-    [ "$r_session" = 0 ] || family "$r_session" "$r_pid"
-  } | while read -r member start; do
-    if alive "$member" "$start"; then echo "$member"; fi
-  done | sort -un
-}
-
-# the roster first: to look through all processes of the host for the session costs much more
-some_remain() {
-  printf '%s\n' "$roster" | (
-    while read -r member start; do
-      if alive "$member" "$start"; then exit 0; fi
-    done
-    exit 1
-  ) || [ -n "$(remaining)" ]
-}
-
-signal_remaining() {
-  for member in $(remaining); do
-    kill "-$1" "$member" 2>/dev/null || :
-  done
-}
-
-# until_gone CONDITION...: waits while it holds, until the deadline; fails when the time is up
-until_gone() {
-  while "$@"; do
-    [ "$(monotonic)" -lt "$deadline" ] || return 1
-    nap 0.1
-  done
-}
-
 stop_gently() {
   kill -TERM "$r_pid" 2>/dev/null || :
   until_gone worker_alive || return 1
   signal_remaining TERM
   until_gone some_remain
-}
-
-stop_by_force() {
-  signal_remaining KILL
-  until_gone kill_again
-}
-
-# left_behind: a line "PID START" for what a worker that has ended left running: of its session and of its making
-left_behind() {
-  [ "$r_session" != 0 ] || return 0
-  for member in $(marked "$dir"); do
-    ! lives "$member" || [ "$p_session" != "$r_session" ] || [ "$member" = "$r_session" ] ||
-      echo "$member $p_start"
-  done
 }
 
 # end_left_behind: the worker was killed alone, say for want of memory. Nobody would report those jobs' end.
@@ -76,11 +27,6 @@ end_left_behind() {
   fi || fail still_running "the worker had ended before, but processes of its jobs do not \
 ($(remaining | tr '\n' ' ')). Use --force to end them"
   finish stopped
-}
-
-# a process may have been forked between the look and the signal
-kill_again() {
-  some_remain && signal_remaining KILL
 }
 
 locate "$1" "$2"
