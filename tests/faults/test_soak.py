@@ -30,16 +30,16 @@ OPERATIONS = 200
 JOBS = 900
 SECONDS = 90  # each command's bound
 KINDS = {
-    "run": 42,
-    "stop": 13,
+    "run": 30,
+    "stop": 12,
     "stop_by_force": 8,
-    "kill": 54,
-    "collect": 9,
+    "kill": 62,
+    "collect": 8,
     "collect_and_delete": 13,
-    "delete": 7,
-    "two_at_once": 10,
-    "cut": 13,
-    "foreign_pid": 31,
+    "delete": 9,
+    "two_at_once": 9,
+    "cut": 12,
+    "foreign_pid": 37,
 }
 UNREACHABLE = {"unreachable", "unknown"}
 # What a host may refuse although nobody else is at work.
@@ -169,7 +169,7 @@ class Soak:
         """A command for some hosts; any without a name."""
         name = name or self.random.choice(["run", "run", "stop", "collect-logs", "delete-logs"])
         workflow = self.random.choice(self.workflows)
-        chosen = set(self.random.sample(self.names, self.random.choice([1, 1, 2, 3, 5])))
+        chosen = set(self.random.sample(self.names, self.random.choice([1, 2, 3, 5, 8])))
         options: dict[str, tuple[str, ...]] = {
             "run": (
                 "-o",
