@@ -6,7 +6,6 @@ The seed is printed; `SOAK_SEED=… pytest tests/faults/test_soak.py` draws the 
 import json
 import os
 import random
-import secrets
 import signal
 import subprocess
 import time
@@ -283,7 +282,9 @@ def machines(server: Server, tmp_path: Path) -> Iterator[Fleet]:
 @pytest.mark.slow
 def test_soak(machines: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
     """Two hundred operations on thirty hosts: no double worker, no foreign process harmed, no log line missing."""
-    seed = os.environ.get("SOAK_SEED") or secrets.token_hex(4)
+    seed = os.environ.get("SOAK_SEED")
+    if not seed:
+        pytest.skip("the soak runs where SOAK_SEED names the operations to draw")
     with capsys.disabled():
         print(f"\nSOAK_SEED={seed}")
     soak = Soak(machines, seed)
