@@ -22,7 +22,12 @@ HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
 def native_fleet(
     sandbox: Sandbox, url: str, directory: Path, native: Native, environment: Mapping[str, str] | None = None
 ) -> Fleet:
-    """Our CLI with this server, as the user "tester", and hosts whose torc is the native one."""
+    """Our CLI with this server, as the user "tester", and hosts whose torc is the native one.
+
+    Workers that torc starts all write to the same directory, those for other servers' workflows as well: it is removed.
+    """
+    for host in sandbox.hosts:
+        shutil.rmtree(host.home / "torc_output", ignore_errors=True)
     machines = Fleet(sandbox, url, directory, {"TORC_USERNAME": "tester", **(environment or {})})
     machines.torc("remote", "install", machines.sleeping(), "--binary", native.torc)
     return machines
