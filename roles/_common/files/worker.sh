@@ -139,13 +139,20 @@ lives() {
 # alive PID START: the process that was recorded, and not another one that has its number now
 alive() { lives "$1" && [ "$p_start" = "$2" ]; }
 
-# all_processes: a line "PID PARENT SESSION START" for each that lives
+# all_processes: a line "PID PARENT SESSION START" for each that lives. In one go, since a shell reads byte by byte; grep
+# puts the file's name before each line, so that no process can pass for another by a newline in its name.
 all_processes() {
   if [ -r "$proc/self/stat" ]; then
-    for p_dir in "$proc"/[0-9]*; do
-      p_pid=${p_dir##*/}
-      ! lives "$p_pid" || printf '%s %s %s %s\n' "$p_pid" "$p_parent" "$p_session" "$p_start"
-    done
+    LC_ALL=C grep -s '' "$proc"/[0-9]*/stat | LC_ALL=C awk '
+      {
+        pid = $0
+        sub(/\/stat:.*/, "", pid)
+        sub(/.*\//, "", pid)
+        sub(/.*\)/, "")
+        split($0, field)
+        if (NF >= 20) process[pid] = field[1] !~ /[ZX]/ ? pid " " field[2] " " field[4] " " field[20] : ""
+      }
+      END { for (pid in process) if (process[pid] != "") print process[pid] }'
   else
     LC_ALL=C ps -A -o stat= -o pid= -o ppid= -o pgid= -o lstart= |
       awk '$1 !~ /^[ZX]/ { start = $5; for (i = 6; i <= NF; i++) start = start "_" $i; gsub(":", "_", start)
