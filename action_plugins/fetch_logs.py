@@ -43,19 +43,23 @@ class ActionModule(RunScript):
     _VALID_ARGS = frozenset()
 
     def _act(self, args: Mapping[str, Any]) -> Result:
-        if self._task.check_mode:
-            return {"skipped": True, "msg": "logs are not collected in check mode"}
         worker = str(self._value("torc_worker") or self._variables["inventory_hostname"])
         shelf = Shelf(
             Path(str(self._value("torc_local_output_dir"))).expanduser(),
             archive_name(int(self._value("torc_workflow_id")), worker),
         )
-        shelf.prepare()
         known = shelf.newest()
         where = [self._value("torc_output_dir"), self._flag("torc_all_workflows")]
-        packed = self._run_script("pack_logs.sh", [*where, known[1] if known else ""], workflow=True)
+        look_only = self._task.check_mode
+        packed = self._run_script(
+            "pack_logs.sh", [*where, known[1] if known else "", look_only], workflow=True
+        )
         if packed["failed"]:
             return packed
+        if look_only:
+            deletes = self._flag("torc_delete") and packed["state"] != "absent"
+            return packed | {"changed": deletes or packed["state"] == "uncollected"}
+        shelf.prepare()
         if packed["state"] == "packed":
             packed |= self._bring(shelf, packed)
         elif packed["state"] == "unchanged" and known:

@@ -33,6 +33,7 @@ from ansible.errors import AnsibleError
 from ansible_collections.torc.remote.plugins.action.run_script import ActionModule as RunScript
 from ansible_collections.torc.remote.plugins.action.run_script import LinkError
 
+from torc_remote import __version__
 from torc_remote.archives import checksum
 from torc_remote.builtin.worker.zipapp_builder import build_zipapp
 from torc_remote.errors import TorcError
@@ -51,19 +52,20 @@ class ActionModule(RunScript):
             binary = Path(str(named)).expanduser()
             if not binary.is_file():
                 raise TorcError(f"There is no file {binary} to install.")
-            return self._install(binary, needs_python=False)
+            return self._install(binary, str(binary), needs_python=False)
         with tempfile.TemporaryDirectory() as directory:
             packed = Path(directory) / "torc"
             build_zipapp(packed)
-            return self._install(packed, needs_python=True)
+            return self._install(packed, f"torc {__version__}", needs_python=True)
 
-    def _install(self, file: Path, needs_python: bool) -> Result:
+    def _install(self, file: Path, title: str, needs_python: bool) -> Result:
         sha256 = checksum(file)
         prepared = self._run_script("prepare_install.sh", [sha256, needs_python, self._task.check_mode])
         if prepared["failed"] or prepared["state"] != "ready":
             return prepared
+        difference = {"diff": _difference(prepared, title, sha256)} if self._task.diff else {}
         if self._task.check_mode:
-            return prepared | {"changed": True}
+            return prepared | {"changed": True} | difference
         try:
             with self._link():
                 self._connection.put_file(str(file), str(prepared["upload"]))
@@ -71,4 +73,15 @@ class ActionModule(RunScript):
             raise
         except AnsibleError as error:
             raise TorcError(f"The upload failed: {str(error).strip().splitlines()[-1]}") from error
-        return self._run_script("finish_install.sh", [prepared["upload"], sha256], changes=True)
+        return self._run_script("finish_install.sh", [prepared["upload"], sha256], changes=True) | difference
+
+
+def _difference(prepared: Mapping[str, Any], title: str, sha256: str) -> dict[str, str]:
+    """For --diff: which file takes the place of which."""
+    before = [prepared.get("replaced_version"), prepared.get("replaced_sha256")]
+    return {
+        "before_header": "torc on the host",
+        "before": "".join(f"{line}\n" for line in before if line),
+        "after_header": "torc to be installed",
+        "after": f"{title}\n{sha256}\n",
+    }

@@ -1,7 +1,8 @@
 # shellcheck shell=sh
-# pack_logs.sh WORKFLOW SERVER OUTPUT_DIR ALL_WORKFLOWS KNOWN_MANIFEST: packs the logs into a private file.
-# Answers `unchanged` without packing when the manifest is the one that the caller has collected before.
-workflow=$1 server=$2 output_dir=$3 all=$4 known=$5
+# pack_logs.sh WORKFLOW SERVER OUTPUT_DIR ALL_WORKFLOWS KNOWN_MANIFEST CHECK: packs the logs into a private file.
+# Answers `unchanged` without packing when the manifest is the one that the caller has collected before, and
+# `uncollected` when CHECK says that nothing may be changed.
+workflow=$1 server=$2 output_dir=$3 all=$4 known=$5 check=$6
 
 # Archives that a lost connection left behind; younger ones may be another collector's.
 sweep() {
@@ -44,6 +45,7 @@ manifest=$(manifest "$whole" "$workflow" 2>/dev/null) ||
 emit output_dir "$output"
 emit manifest "$manifest"
 [ "$manifest" != "$known" ] || finish unchanged
+[ "$check" = 0 ] || finish uncollected
 pack
 read -r code <"$tmp/code"
 emit archive "$tmp/logs.tar.gz"

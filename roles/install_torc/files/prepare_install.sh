@@ -12,6 +12,10 @@ if [ -f "$target" ] && [ -x "$target" ] && [ "$(checksum <"$target")" = "$1" ]; 
   emit executable "$target"
   finish installed
 fi
+if [ -f "$target" ]; then
+  emit replaced_sha256 "$(checksum <"$target")"
+  emit replaced_version "$("$target" --version 2>/dev/null | head -n 1)"
+fi
 [ "$3" = 0 ] || finish ready
 mkdir -p "$library_home/.local/bin" || fail failed "cannot create $library_home/.local/bin"
 upload=$(umask 077 && mktemp "$library_home/.local/bin/.torc.XXXXXX") ||
