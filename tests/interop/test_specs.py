@@ -267,13 +267,29 @@ def test_a_spec_for_the_real_torc_is_handed_on(
     assert len(real.call("GET", f"/workflows/{number}/actions")) == 2
 
 
+def test_it_is_run_by_the_real_torc(native: Native, real: Rest, tmp_path: Path) -> None:
+    (tmp_path / "w.yaml").write_text(
+        """\
+name: regular
+jobs:
+  - {name: part1, command: echo one > part1}
+  - {name: whole, command: cat part1 > whole, depends_on_regexes: ["^part"]}
+"""
+    )
+    words = ["run", "w.yaml", "--poll-interval", "1", "--max-parallel-jobs", "1"]
+    done = cli(real.url, tmp_path, *words, path=native.torc.parent)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "whole").read_text() == "one\n"
+
+
+@pytest.mark.parametrize("command", ["create", "run"])
 def test_it_is_refused_without_a_real_server_or_a_native_torc(
-    native: Native, real: Rest, ours: Rest, crate: Path, tmp_path: Path
+    native: Native, real: Rest, ours: Rest, crate: Path, tmp_path: Path, command: str
 ) -> None:
     spec = str(crate / "examples/yaml/workflow_actions_simple.yaml")
     for rest, path in ((ours, native.torc.parent), (real, tmp_path)):
         before = rest.call("GET", "/workflows")["total_count"]
-        refused = cli(rest.url, tmp_path, "create", spec, path=path)
+        refused = cli(rest.url, tmp_path, command, spec, path=path)
         assert (refused.returncode, refused.stdout) == (1, "")
         assert "the key 'actions' is not supported here; torc-server and the native" in refused.stderr
         assert rest.call("GET", "/workflows")["total_count"] == before

@@ -1,14 +1,10 @@
 """`torc create`, also as `torc workflows create`."""
 
-import os
-import tempfile
-
 import click
 
 from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.options import TorcCommand
 from torc_remote.cli.output import print_json
-from torc_remote.errors import TorcError
 
 
 @click.command(cls=TorcCommand)
@@ -28,14 +24,11 @@ def create(app: App, file: str, no_resource_monitoring: bool) -> None:
       torc create workflow.yaml
       torc -f json create workflow.json
     """
-    from torc_remote.spec import UnsupportedSpecError, create_workflow, parse_spec, read_spec
+    from torc_remote.cli.handover import load_spec_or_hand_over
+    from torc_remote.spec import create_workflow
 
-    text = read_spec(file)
-    try:
-        spec = parse_spec(text, "stdin" if file == "-" else file)
-    except UnsupportedSpecError:
-        _hand_over(app, file, text, no_resource_monitoring)
-        raise
+    options = ["--no-resource-monitoring"] * no_resource_monitoring
+    spec = load_spec_or_hand_over(app, file, ["create", file, *options])
     if no_resource_monitoring:
         spec = spec.without_monitoring()
     workflow_id = create_workflow(app.client(), spec, app.settings.username)
@@ -44,26 +37,3 @@ def create(app: App, file: str, no_resource_monitoring: bool) -> None:
         print_json({"workflow_id": workflow_id, "status": "success", "message": message})
     else:
         click.echo(message)
-
-
-def _hand_over(app: App, file: str, text: str, no_resource_monitoring: bool) -> None:
-    """Let a native torc create the workflow; returns if there is none, or no torc-server to create it on."""
-    from torc_remote.cli.handover import MARKER, become_native, find_native
-    from torc_remote.client.handoff import client_environment
-
-    try:
-        ours = MARKER in str(app.client().version().get("version"))
-    except TorcError:
-        return
-    native = None if ours else find_native()
-    if native is None:
-        return
-    if file == "-":
-        with tempfile.TemporaryFile() as again:
-            again.write(text.encode())
-            again.seek(0)
-            os.dup2(again.fileno(), 0)
-    words = ["--format", app.format, "create", file]
-    words += ["--no-resource-monitoring"] * no_resource_monitoring
-    words += ["--skip-version-check"] * app.skip_version_check
-    become_native(native, words, client_environment(app.settings))

@@ -5,13 +5,18 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from torc_remote.cli.app import App
+from torc_remote.errors import TorcError
+
+if TYPE_CHECKING:
+    from torc_remote.spec import WorkflowSpec
 
 # In its presence `torc --version` of ours prints MARKER as well, and nothing is handed over: no loop.
 GUARD = "_TORC_REMOTE_HANDOVER"
@@ -56,6 +61,47 @@ def become_native(
     """Replace this process by the native torc; ``environment`` is added to ours."""
     sys.stdout.flush()
     os.execve(native, [native, *words], os.environ | (environment or {}) | {GUARD: "1"})  # noqa: S606  (checked)
+
+
+def load_spec_or_hand_over(app: App, file: str, words: Sequence[str]) -> "WorkflowSpec":
+    """The spec in ``file`` (- for stdin), or a native torc with ``words`` in our place.
+
+    The latter for a spec that only torc's own server and workers can run, where there are such.
+    Raises SpecError.
+    """
+    from torc_remote.spec import UnsupportedSpecError, parse_spec, read_spec
+
+    text = read_spec(file)
+    try:
+        return parse_spec(text, "stdin" if file == "-" else file)
+    except UnsupportedSpecError:
+        if native := _native_for_its_server(app):
+            if file == "-":
+                _put_into_stdin(text)
+            _become_native_client(app, native, words)
+        raise
+
+
+def _native_for_its_server(app: App) -> str | None:
+    try:
+        ours = MARKER in str(app.client().version().get("version"))
+    except TorcError:
+        return None
+    return None if ours else find_native()
+
+
+def _put_into_stdin(text: str) -> None:
+    with tempfile.TemporaryFile() as file:
+        file.write(text.encode())
+        file.seek(0)
+        os.dup2(file.fileno(), 0)
+
+
+def _become_native_client(app: App, native: str, words: Sequence[str]) -> NoReturn:
+    from torc_remote.client.handoff import client_environment
+
+    check = ["--skip-version-check"] * app.skip_version_check
+    become_native(native, ["--format", app.format, *words, *check], client_environment(app.settings))
 
 
 def find_native() -> str | None:

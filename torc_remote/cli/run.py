@@ -27,29 +27,34 @@ def run(app: App, /, workflow: str, **chosen: object) -> None:
     """Run a workflow's jobs on this machine until it is complete or canceled.
 
     The workflow is the ID of one that exists, or a spec file (- for stdin) from which it is created first.
-    Commands run in the current directory. Ctrl-C ends the jobs and reports them.
+    Commands run in the current directory. Ctrl-C ends the jobs and reports them. A spec that asks for what only
+    torc's own server and workers do goes to a native torc on PATH, if the server is a torc-server.
 
     \b
     Example:
       torc run 42 --output-dir /data/torc_output
       torc run workflow.yaml --max-parallel-jobs 4
     """
-    click.get_current_context().exit(_work(app, _workflow_id(app, workflow), chosen))
+    given = {name: value for name, value in chosen.items() if value is not None}
+    click.get_current_context().exit(_work(app, _workflow_id(app, workflow, given), given))
 
 
-def _workflow_id(app: App, workflow: str) -> int:
+def _workflow_id(app: App, workflow: str, given: dict[str, object]) -> int:
     if workflow != "-" and not workflow.endswith(_SPEC_SUFFIXES) and not Path(workflow).exists():
         if not workflow.isdecimal():
             raise UsageError(f"'{workflow}' is neither the ID of a workflow nor a spec file that exists.")
         return int(workflow)
-    from torc_remote.spec import create_workflow, load_spec
+    from torc_remote.cli.handover import load_spec_or_hand_over
+    from torc_remote.spec import create_workflow
 
-    workflow_id = create_workflow(app.client(), load_spec(workflow), app.settings.username)
+    options = (f"--{name.replace('_', '-')}={value}" for name, value in given.items())
+    spec = load_spec_or_hand_over(app, workflow, ["run", workflow, *options])
+    workflow_id = create_workflow(app.client(), spec, app.settings.username)
     click.echo(f"Created workflow {workflow_id}", err=True)
     return workflow_id
 
 
-def _work(app: App, workflow_id: int, chosen: dict[str, object]) -> int:
+def _work(app: App, workflow_id: int, given: dict[str, object]) -> int:
     from torc_remote.builtin.worker.connection import Connection, Credentials
     from torc_remote.builtin.worker.errors import WorkerError
     from torc_remote.builtin.worker.logs import log_to_stderr
@@ -57,7 +62,6 @@ def _work(app: App, workflow_id: int, chosen: dict[str, object]) -> int:
     from torc_remote.builtin.worker.worker import Options, run_worker, worker_name
 
     settings = app.settings
-    given = {name: value for name, value in chosen.items() if value is not None}
     values = vars(settings.run) | given
     credentials = Credentials(settings.username, settings.password, settings.cookie_header)
     detected = {name: values.pop(name) for name in ("num_cpus", "memory_gb", "num_gpus")}

@@ -80,6 +80,27 @@ def _log_level(text: str) -> str:
     return level if level in ("error", "warn", "info", "debug", "trace") else "info"
 
 
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError("it must be at least 1")
+    return value
+
+
+def _gpus(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError("it must not be negative")
+    return value
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:  # nan as well
+        raise ValueError("it must be greater than 0")
+    return value
+
+
 _KEYS = {
     "api_url": _Key("client.api_url", "TORC_API_URL"),
     "password": _Key(None, "TORC_PASSWORD"),
@@ -90,12 +111,12 @@ _KEYS = {
     "log_level": _Key("client.log_level", "RUST_LOG", _log_level),
 }
 _RUN_KEYS = {
-    "poll_interval": _Key("client.run.poll_interval", None, float),
+    "poll_interval": _Key("client.run.poll_interval", None, _positive),
     "output_dir": _Key("client.run.output_dir"),
-    "max_parallel_jobs": _Key("client.run.max_parallel_jobs", None, int),
-    "num_cpus": _Key("client.run.num_cpus", None, int),
-    "memory_gb": _Key("client.run.memory_gb", None, float),
-    "num_gpus": _Key("client.run.num_gpus", None, int),
+    "max_parallel_jobs": _Key("client.run.max_parallel_jobs", None, _count),
+    "num_cpus": _Key("client.run.num_cpus", None, _count),
+    "memory_gb": _Key("client.run.memory_gb", None, _positive),
+    "num_gpus": _Key("client.run.num_gpus", None, _gpus),
 }
 
 
@@ -107,7 +128,7 @@ def load_settings(
     """The settings that hold now.
 
     ``overrides`` (names of Settings' fields) are the command line's and win; None in it means "not given".
-    Raises UsageError that names the source for a file that is no TOML or a value of the wrong type.
+    Raises UsageError that names the source for a file that is no TOML or a value of the wrong type or range.
     """
     environ = os.environ if environ is None else environ
     files = [(path, _read_toml(path)) for path in _config_files(environ, Path(cwd or "."))]
