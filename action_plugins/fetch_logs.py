@@ -51,9 +51,8 @@ class ActionModule(RunScript):
         known = shelf.newest()
         where = [self._value("torc_output_dir"), self._flag("torc_all_workflows")]
         look_only = self._task.check_mode
-        packed = self._run_script(
-            "pack_logs.sh", [*where, known[1] if known else "", look_only], workflow=True
-        )
+        how = [known[1] if known else "", look_only, bool(self._connection.become)]
+        packed = self._run_script("pack_logs.sh", [*where, *how], workflow=True)
         if packed["failed"]:
             return packed
         if look_only:

@@ -25,7 +25,8 @@ version:
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +67,42 @@ class ActionModule(RunScript):
         difference = {"diff": _difference(prepared, title, sha256)} if self._task.diff else {}
         if self._task.check_mode:
             return prepared | {"changed": True} | difference
+        upload = str(prepared["upload"])
+        with self._lent() as lent:
+            self._put(file, lent or upload)
+            return self._run_script("finish_install.sh", [upload, sha256, lent], changes=True) | difference
+
+    def _put(self, file: Path, destination: str) -> None:
         try:
             with self._link():
-                self._connection.put_file(str(file), str(prepared["upload"]))
+                self._connection.put_file(str(file), destination)
         except LinkError:
             raise
         except AnsibleError as error:
             raise TorcError(f"The upload failed: {str(error).strip().splitlines()[-1]}") from error
-        return self._run_script("finish_install.sh", [prepared["upload"], sha256], changes=True) | difference
+
+    @contextmanager
+    def _lent(self) -> Iterator[str]:
+        """Where to upload with become: sftp is the one's who logs in, who can't write to another user's home."""
+        if not self._connection.become:
+            yield ""
+            return
+        lent = self._as_login_user("lend_upload.sh")
+        if lent["failed"]:
+            raise TorcError(str(lent["msg"]))
+        try:
+            yield str(lent["lent"])
+        finally:
+            with suppress(LinkError):
+                self._as_login_user("lend_upload.sh", lent["lent"])
+
+    def _as_login_user(self, script: str, *arguments: str) -> Result:
+        become = self._connection.become
+        self._connection.set_become_plugin(None)
+        try:
+            return self._run_script(script, arguments)
+        finally:
+            self._connection.set_become_plugin(become)
 
 
 def _difference(prepared: Mapping[str, Any], title: str, sha256: str) -> dict[str, str]:

@@ -130,7 +130,7 @@ class ScriptHost:
         return self.run("stop.sh", "42", "aaaaaaaa", "", str(grace), "1" if force else "0", role="stop")
 
     def pack(self, known: str = "") -> dict[str, str]:
-        return self.run("pack_logs.sh", "42", "aaaaaaaa", "", "0", known, "0", role="fetch_logs")
+        return self.run("pack_logs.sh", "42", "aaaaaaaa", "", "0", known, "0", "0", role="fetch_logs")
 
     def discard(self, archive: str) -> dict[str, str]:
         return self.run("discard_archive.sh", archive, role="fetch_logs")

@@ -1,8 +1,14 @@
 # shellcheck shell=sh
-# pack_logs.sh WORKFLOW SERVER OUTPUT_DIR ALL_WORKFLOWS KNOWN_MANIFEST CHECK: packs the logs into a private file.
+# pack_logs.sh WORKFLOW SERVER OUTPUT_DIR ALL_WORKFLOWS KNOWN_MANIFEST CHECK BECOME: packs the logs into a private file.
 # Answers `unchanged` without packing when the manifest is the one that the caller has collected before, and
-# `uncollected` when CHECK says that nothing may be changed.
-workflow=$1 server=$2 output_dir=$3 all=$4 known=$5 check=$6
+# `uncollected` when CHECK says that nothing may be changed. BECOME 1: somebody else logs in and fetches it.
+workflow=$1 server=$2 output_dir=$3 all=$4 known=$5 check=$6 become=$7
+umask 077
+file=logs.tar.gz mask=077
+if [ "$become" = 1 ]; then
+  # Others may pass through the directory, but not list it. The name is a secret of this run and in no command line.
+  file=logs-${torc_mark#torc-}.tar.gz mask=022
+fi
 
 # Archives that a lost connection left behind; younger ones may be another collector's.
 sweep() {
@@ -19,7 +25,7 @@ archive() {
       own_files "$workflow" -print >"$tmp/list" && tar -cf - -T "$tmp/list" 2>"$tmp/errors"
     fi
     echo $? >"$tmp/code"
-  } | gzip -1 >"$tmp/logs.tar.gz"
+  } | { umask "$mask" && gzip -1 >"$tmp/$file"; }
 }
 
 # pack: /tmp may be full, so other places are tried; sets `tmp`
@@ -27,7 +33,7 @@ pack() {
   for place in "${TMPDIR:-/tmp}" /tmp /var/tmp "$state_home"; do
     [ -d "$place" ] || continue
     sweep "$place"
-    tmp=$(umask 077 && mktemp -d "$place/torc-logs-$workflow-$server.XXXXXX" 2>/dev/null) || continue
+    tmp=$(mktemp -d "$place/torc-logs-$workflow-$server.XXXXXX" 2>/dev/null) || continue
     if archive 2>/dev/null && [ -s "$tmp/code" ]; then return; fi
     rm -rf "$tmp"
   done
@@ -48,9 +54,10 @@ emit manifest "$manifest"
 [ "$check" = 0 ] || finish uncollected
 pack
 read -r code <"$tmp/code"
-emit archive "$tmp/logs.tar.gz"
-emit sha256 "$(checksum <"$tmp/logs.tar.gz")"
-emit size "$(wc -c <"$tmp/logs.tar.gz" | tr -d ' ')"
+[ "$become" = 0 ] || chmod 711 "$tmp" || fail failed "cannot lend $tmp to the user who logs in"
+emit archive "$tmp/$file"
+emit sha256 "$(checksum <"$tmp/$file")"
+emit size "$(wc -c <"$tmp/$file" | tr -d ' ')"
 unreadable "$whole" "$workflow" | head -n 5 | emit_lines unread
 if [ "$code" -gt 1 ]; then
   head -n 5 "$tmp/errors" | emit_lines unread
