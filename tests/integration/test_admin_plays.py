@@ -5,8 +5,9 @@ import json
 import re
 import sqlite3
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -236,3 +237,32 @@ def test_an_unreachable_host_starts_nothing_unless_told_to_keep_going(
     admin.play("run", number, "-e", "torc_keep_going=true", code=4)
     assert admin.states(number) == ["running"] * 3
     admin.play("stop", number, code=4)
+
+
+@pytest.fixture
+def no_connections(fleet: Fleet) -> Iterator[Fleet]:
+    """The fleet without the connections that earlier plays left open."""
+    with tempfile.TemporaryDirectory() as runtime:
+        yield replace(fleet, environment={"XDG_RUNTIME_DIR": runtime})
+        for socket in Path(runtime).rglob("*"):
+            if socket.is_socket():
+                exit_request = ["ssh", "-F", "none", "-o", f"ControlPath={socket}", "-O", "exit", "any"]
+                subprocess.run(exit_request, capture_output=True, check=True)
+
+
+def test_jump_host_of_the_admins_group_vars(no_connections: Fleet, admin: Admin) -> None:
+    number = no_connections.sleeping(["sandbox2"])
+    (admin.directory / "group_vars").mkdir()
+    (admin.directory / "group_vars/torc_workers.yml").write_text(
+        "ansible_ssh_common_args: -o ProxyJump=sandbox1\n"
+    )
+    jumper = replace(admin, fleet=no_connections)
+    before = no_connections.sandbox.handshakes()
+    for playbook in ("run", "fetch_logs", "stop"):
+        assert jumper.play(playbook, number).changed, playbook
+    after = no_connections.sandbox.handshakes()
+    assert {host: after[host] - before[host] for host in HOSTS} == {
+        "sandbox1": 1,
+        "sandbox2": 1,
+        "sandbox3": 0,
+    }
