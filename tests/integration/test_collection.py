@@ -94,12 +94,19 @@ def inventory(tmp_path: Path) -> Path:
     return path
 
 
-def test_documentation(way: Way, tmp_path: Path) -> None:
-    done = way.ansible(tmp_path, "doc", "-t", "inventory", "--json", INVENTORY["plugin"])
+@pytest.mark.parametrize("kind", ["inventory", "module"])
+def test_documentation(kind: str, way: Way, tmp_path: Path) -> None:
+    """Ansible takes an action plugin's documentation for that of a module."""
+    plugins = {"inventory": "inventory", "module": "action"}[kind]
+    names = [f"torc.remote.{path.stem}" for path in (ROOT / f"{plugins}_plugins").glob("*.py")]
+    done = way.ansible(tmp_path, "doc", "-t", kind, "--json", *names)
     assert done.returncode == 0, done.stderr
-    page = json.loads(done.stdout)[INVENTORY["plugin"]]["doc"]
-    assert page["short_description"]
-    assert page["filename"].startswith(str(way.place))
+    assert done.stderr == ""
+    pages = json.loads(done.stdout)
+    assert sorted(pages) == sorted(names)
+    for page in pages.values():
+        assert page["doc"]["short_description"]
+        assert page["doc"]["filename"].startswith(str(way.place))
 
 
 def test_status_of_the_hosts(way: Way, fleet: Fleet, inventory: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ def test_checkout_is_the_collection() -> None:
         "roles": "roles",
         "plugins/action": "action_plugins",
         "plugins/inventory": "inventory_plugins",
+        "plugins/modules": "action_plugins",
     }
     assert {name: (COLLECTION / name).resolve() for name in targets} == {
         name: ROOT / target for name, target in targets.items()
