@@ -187,3 +187,25 @@ def test_help_fits_a_narrow_terminal(path: tuple[str, ...], monkeypatch: pytest.
     text = re.sub(r"(?s)  Example:\n.*?\n\n", "", result.output)
     # names of options with all their values are not broken
     assert [line for line in text.splitlines() if len(line) > 40 and "|" not in line] == []
+
+
+@pytest.mark.parametrize("path", everything(), ids=" ".join)
+def test_help_breaks_no_option_and_cuts_no_sentence(
+    path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    text = CliRunner().invoke(cli.torc, [*path, "-h"], prog_name="torc").output
+    assert [option.opts[-1] for option in GLOBAL_OPTIONS if option.opts[-1] not in text.split()] == []
+    _, _, commands = text.partition("Commands:\n")
+    assert [line for line in commands.splitlines() if re.search(r"\w\.\.\.$", line)] == []
+
+
+def test_a_usage_error_is_broken_between_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert cli.run(cli.torc, "torc", ["remote", "run", "--max-parallel-ssh", "0"]) == 2
+    shown = capsys.readouterr().err.splitlines()
+    assert max(map(len, shown)) <= 40
+    assert "    '--max-parallel-ssh': 0 is not in" in shown

@@ -27,6 +27,26 @@ def test_a_table_is_cut_to_the_width(width: int) -> None:
     assert lines[1].endswith("…")
 
 
+def test_a_table_that_can_not_be_cut_to_the_width_becomes_blocks() -> None:
+    headings, rows = (
+        ["ID", "Host", "Memory GB", "Started"],
+        [["1", "h" * 40, "23.5", "2026"], ["2", "i", "", "2027"]],
+    )
+    shown = table(headings, rows, 28)
+    assert shown.split("\n") == [
+        "ID         1",
+        "Host       hhhhhhhhhhhhhhhh…",
+        "Memory GB  23.5",
+        "Started    2026",
+        "",
+        "ID         2",
+        "Host       i",
+        "Memory GB",
+        "Started    2027",
+    ]
+    assert len(table(headings, rows, 31).split("\n")) == 3
+
+
 def test_a_table_lets_no_control_character_through() -> None:
     shown = table(["Name"], [["a\nb\x1b[31mc\u202e"]], None)
     assert shown == "Name\na\\nb\\x1b[31mc\\u202e"

@@ -4,7 +4,7 @@ import click
 
 from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.options import TorcCommand
-from torc_remote.cli.output import confirm, print_json
+from torc_remote.cli.output import confirm, print_json, say
 from torc_remote.cli.selection import resolve_workflow_id
 
 
@@ -29,7 +29,7 @@ def cancel(app: App, workflow_id: int | None, no_prompts: bool) -> None:
     client.cancel_workflow(workflow_id)
     summary = client.workflow_status(workflow_id)
     if allocations := summary.get("active_scheduled_nodes", 0) + summary.get("pending_scheduled_nodes", 0):
-        click.echo(f"Warning: {allocations} Slurm allocation(s) remain; end them with scancel.", err=True)
+        say(f"Warning: {allocations} Slurm allocation(s) remain; end them with scancel.", err=True)
     if app.format == "json":
         result = {"status": "success", "workflow_id": workflow_id, "canceled_slurm_jobs": [], "errors": None}
         print_json(result)

@@ -1,5 +1,6 @@
 """How a failed command ends: what is printed, and the exit code."""
 
+import io
 import os
 import tempfile
 import traceback
@@ -19,13 +20,15 @@ def report(error: BaseException) -> int:
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
     if isinstance(error, click.ClickException):
-        error.show()
+        text = io.StringIO()
+        error.show(text)
+        say(text.getvalue().rstrip("\n"), err=True)
         return error.exit_code
     if isinstance(error, TorcError):
         say("\n".join([f"Error: {error}", *getattr(error, "__notes__", [])]), err=True)
         return error.exit_code
-    text = "".join(traceback.format_exception(error))
-    click.echo(f"Error: unexpected {type(error).__name__}: {error}. {_keep(text)}", err=True)
+    kept = _keep("".join(traceback.format_exception(error)))
+    click.echo(f"Error: unexpected {type(error).__name__}: {error}. {kept}", err=True)
     return 1
 
 

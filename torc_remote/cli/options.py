@@ -1,7 +1,9 @@
 """The classes of our commands and groups: global options at every level, modules loaded when used."""
 
 import importlib
+import re
 import shutil
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -110,7 +112,7 @@ class TorcCommand(click.Command):
             _write_options(ctx, formatter, "Global options, anywhere on the line", shared)
         else:
             with formatter.section(f"Global options (see '{ctx.find_root().info_name} --help')"):
-                formatter.write_text(" ".join(option.opts[-1] for option in shared))
+                _write_names(formatter, [option.opts[-1] for option in shared])
 
 
 class TorcGroup(TorcCommand, click.Group):
@@ -122,6 +124,15 @@ class TorcGroup(TorcCommand, click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         TorcCommand.format_options(self, ctx, formatter)
         self.format_commands(ctx, formatter)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(self.short_helps(ctx), col_max=_first_column(formatter))
+
+    def short_helps(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """Each command with the first clause of its help, which click would cut off anywhere."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        return [(name, _first_clause(command.help or "")) for name, command in found if command]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -158,10 +169,8 @@ class LazyGroup(TorcGroup):
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            rows = [(name, short_help) for name, (_, short_help) in self.table.items()]
-            formatter.write_dl(rows, col_max=_first_column(formatter))
+    def short_helps(self, ctx: click.Context) -> list[tuple[str, str]]:
+        return [(name, short_help) for name, (_, short_help) in self.table.items()]
 
 
 def _write_options(
@@ -170,6 +179,22 @@ def _write_options(
     with formatter.section(heading):
         records = [record for option in options if (record := option.get_help_record(ctx))]
         formatter.write_dl(records, col_max=_first_column(formatter))
+
+
+def _write_names(formatter: click.HelpFormatter, names: list[str]) -> None:
+    indent = " " * formatter.current_indent
+    wrapped = textwrap.fill(
+        " ".join(names),
+        formatter.width,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )
+    formatter.write(f"{wrapped}\n")
+
+
+def _first_clause(text: str) -> str:
+    return " ".join(re.split(r"[.:;](?=\s|$)", text, maxsplit=1)[0].split()) + "."
 
 
 def _first_column(formatter: click.HelpFormatter) -> int:

@@ -43,13 +43,30 @@ def print_items(app: App, items: Sequence[Json], columns: Columns, empty: str) -
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> str:
-    """Aligned columns, two blanks apart; cut down to ``width`` characters, the widest column first."""
+    """Aligned columns, two blanks apart; cut down to ``width`` characters, the widest column first.
+
+    Where that can't be done, a block of lines for each row.
+    """
     cells = [[printable(cell) for cell in row] for row in (headings, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
-    while width and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > NARROWEST:
+    gaps = 2 * (len(widths) - 1)
+    if width and sum(min(size, NARROWEST) for size in widths) + gaps > width:
+        return _blocks(cells[0], cells[1:], width)
+    while width and sum(widths) + gaps > width:
         widths[widths.index(max(widths))] -= 1
     lines = ("  ".join(_fit(cell, size) for cell, size in zip(row, widths, strict=True)) for row in cells)
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _blocks(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
+    size = max(map(len, headings))
+    return "\n\n".join(
+        "\n".join(
+            _fit(f"{heading:<{size}}  {cell}", width).rstrip()
+            for heading, cell in zip(headings, row, strict=True)
+        )
+        for row in rows
+    )
 
 
 def say(text: str, indent: int = 4, err: bool = False) -> None:

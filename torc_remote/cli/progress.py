@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-
 from torc_remote.cli.app import App
+from torc_remote.cli.output import say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -31,7 +30,7 @@ def progress(app: App, verbose: bool) -> "Iterator[OnStep | None]":
 
 
 def _print_line(step: "HostStep") -> None:
-    click.echo(f"{step.host}: {step.step}: {step.said}", err=True)
+    say(f"{step.host}: {step.step}: {step.said}", err=True)
 
 
 def _bar() -> "Progress":

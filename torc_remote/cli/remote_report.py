@@ -29,7 +29,7 @@ def show(app: App, report: Report, words: Words, summary: str, advice: str = "")
         for host in report.hosts:
             mark, text = ("OK", words(host)) if host.ok else ("FAILED", failure(host))
             say(f"  [{mark}] {host.host}: {text}", err=not host.ok)
-        well = len(report.hosts) - len(report.failed)
+        well = sum(host.ok and host.state != "absent" for host in report.hosts)
         click.echo(summary.format(f"{well}/{len(report.hosts)}"))
     if advice:
         say(advice, err=True)

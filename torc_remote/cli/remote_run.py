@@ -12,6 +12,7 @@ import click
 
 from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.options import TorcCommand
+from torc_remote.cli.output import say
 from torc_remote.cli.progress import progress
 from torc_remote.cli.remote_options import (
     configured_workers,
@@ -153,7 +154,8 @@ def _show(app: App, report: "Report") -> None:
     for what, hosts in checks.items():
         if hosts:
             show_problems(what, hosts)
-    click.echo("Nothing was started. Use --keep-going to start the other workers.", err=True)
+    others = " Use --keep-going to start the other workers." if len(tried) < len(report.hosts) else ""
+    say(f"Nothing was started.{others}", err=True)
     finish(app, report)
 
 
@@ -172,7 +174,7 @@ def _warn_of_localhost(url: str, workers: Sequence[str]) -> None:
     host = urlsplit(url).hostname or ""
     if not _is_loopback(host) or all(_is_loopback(_real_host(worker)) for worker in workers[:_LOOKED_UP]):
         return
-    click.echo(
+    say(
         f"Warning: the workers are told that the server is at {host}, which on their machines is themselves. "
         f"Use --worker-url http://{os.uname().nodename}:{urlsplit(url).port or 80}/torc-service/v1, or whatever "
         "address they reach it by.",

@@ -172,7 +172,7 @@ def _add(
 
 def _show_added(app: App, report: "Report", addresses: "Sequence[WorkerAddress]") -> None:
     from torc_remote import operations
-    from torc_remote.cli.output import print_json
+    from torc_remote.cli.output import print_json, say
     from torc_remote.cli.remote_report import leave, show_problems
 
     results = {a.stored: operations.HostResult(a.stored, a.host, "already_stored", True) for a in addresses}
@@ -185,8 +185,8 @@ def _show_added(app: App, report: "Report", addresses: "Sequence[WorkerAddress]"
         count = len(results) - len(stored) - len(report.failed)
         click.echo(f"Added {count} worker(s) to workflow {report.workflow_id}")
         if stored:
-            click.echo(f"Already there: {', '.join(host.worker for host in stored)}")
+            say(f"Already there: {', '.join(host.worker for host in stored)}")
         if report.failed:
             show_problems("SSH connectivity check failed for", report.failed)
-            click.echo("They were not added; --skip-ssh-check adds them all the same.", err=True)
+            say("They were not added; --skip-ssh-check adds them all the same.", err=True)
     leave(report)

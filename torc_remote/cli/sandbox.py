@@ -1,6 +1,6 @@
 """`torc sandbox`: private ssh hosts on this machine."""
 
-import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +8,7 @@ import click
 
 from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.options import TorcGroup
+from torc_remote.cli.output import print_json, say, table
 from torc_remote.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def start(app: App, hosts: int, directory: Path | None) -> None:
 
     started = library.start(hosts, directory)
     if app.format == "json":
-        click.echo(json.dumps(_facts(started), indent=2))
+        print_json(_facts(started))
         return
     layout = started.layout
     click.echo(f"# {hosts} hosts listen on port {layout.port}; worker file: {layout.worker_file}")
@@ -79,7 +80,7 @@ def list_(app: App) -> None:
 
     found = library.running()
     if app.format == "json":
-        click.echo(json.dumps([_facts(entry) for entry in found], indent=2))
+        print_json([_facts(entry) for entry in found])
     elif not found:
         click.echo("No sandbox runs.", err=True)
     else:
@@ -135,6 +136,6 @@ def _facts(entry: "Sandbox") -> dict[str, Any]:
 
 def _print_hosts(entry: "Sandbox") -> None:
     facts = _facts(entry)
-    click.echo(f"{facts['directory']}  (export TORC_REMOTE_SSH_CONFIG={facts['ssh_config']})")
-    for host in facts["hosts"]:
-        click.echo(f"  {host['name']:<12} {host['address']:<15} {host['port']:<6} {host['state']}")
+    rows = [[str(host[name]) for name in ("name", "address", "port", "state")] for host in facts["hosts"]]
+    say(f"{facts['directory']} (export TORC_REMOTE_SSH_CONFIG={facts['ssh_config']})")
+    click.echo(textwrap.indent(table(["Host", "Address", "Port", "State"], rows, None), "  "))

@@ -6,7 +6,7 @@ import click
 
 from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.options import TorcCommand
-from torc_remote.cli.output import duration, print_json, printable
+from torc_remote.cli.output import duration, print_json, printable, say
 from torc_remote.cli.selection import resolve_workflow_id
 
 
@@ -26,7 +26,7 @@ def status(app: App, workflow_id: int | None) -> None:
     if app.format == "json":
         print_json(summary | _formatted_times(summary) | {"unserved_ready_labels": []})
     else:
-        click.echo(_for_people(summary))
+        say(_for_people(summary), indent=14)
 
 
 def _formatted_times(summary: dict[str, Any]) -> dict[str, str]:
