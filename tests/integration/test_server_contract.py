@@ -183,6 +183,24 @@ def test_results_of_earlier_runs(call, workflow, jobs):
     assert call("GET", "/results", workflow_id=workflow, all_runs=True)["count"] == 1
 
 
+def test_jobs_whose_input_data_changed(call, workflow, jobs):
+    process = f"/workflows/{workflow}/process_changed_job_inputs"
+    statuses = lambda: [job["status"] for job in call("GET", "/jobs", workflow_id=workflow)["items"]]  # noqa: E731  (used thrice)
+    node = call("POST", "/compute_nodes", {**NODE, "workflow_id": workflow})["id"]
+    run_one(call, workflow, node)
+    run_one(call, workflow, node, "big")
+    (datum,) = call("GET", "/user_data", workflow_id=workflow)["items"]
+    assert call("POST", process) == {"reinitialized_jobs": []}
+    call("PUT", f"/user_data/{datum['id']}", {**datum, "data": {"new": 1}})
+    assert call("POST", process, dry_run=True) == {"reinitialized_jobs": ["read"]}
+    assert statuses() == ["completed", "completed"]
+    assert call("POST", process) == {"reinitialized_jobs": ["read"]}
+    assert statuses() == ["completed", "uninitialized"]
+    call("POST", f"/workflows/{workflow}/initialize_jobs", only_uninitialized=True)
+    assert statuses() == ["completed", "ready"]
+    assert call("POST", process) == {"reinitialized_jobs": []}
+
+
 def test_compute_nodes(call, workflow):
     node = call("POST", "/compute_nodes", {**NODE, "workflow_id": workflow, "is_active": True})
     assert call("GET", "/compute_nodes", workflow_id=workflow, is_active=True, hostname="h")["items"] == [

@@ -1,7 +1,6 @@
 """The native CLI and worker with our server, as far as it serves.
 
 The native worker writes one warning into its log that is not about versions: our server keeps no RO-Crate records.
-`workflows reinit` and `reset-status --reinitialize` of the native CLI need an endpoint that only torc-server has.
 """
 
 import re
@@ -85,6 +84,32 @@ def test_a_worker_initializes_a_new_workflow_by_itself(torc: NativeCli) -> None:
     torc("run", "wf.yaml", "-p", "0.2")
     (listed,) = [item for item in torc.json("workflows", "list")["items"] if item["name"] == "direct"]
     assert torc.json("status", listed["id"])["jobs_by_status"]["completed"] == 1
+
+
+def test_only_what_changed_runs_again(torc: NativeCli, rest: Rest) -> None:
+    written = {"name": "write", "command": "echo hello > ${files.output.greeting}"}
+    read = {"name": "read", "command": "cat ${files.input.greeting}"}
+    number = torc.create([{"name": "free", "command": "true"}, written, read], files=FILES)
+    torc("run", number, "-p", "0.2")
+    assert rest.states(number) == {"free": "completed", "write": "completed", "read": "completed"}
+    (torc.directory / FILES[0]["path"]).unlink()
+    torc("workflows", "reinit", number, "--force")
+    assert rest.states(number) == {"free": "completed", "write": "ready", "read": "blocked"}
+
+
+def test_what_failed_runs_again_with_what_came_after(torc: NativeCli, rest: Rest) -> None:
+    fails = {"name": "fails", "command": "false"}
+    after = {
+        "name": "after",
+        "command": "true",
+        "depends_on": ["fails"],
+        "cancel_on_blocking_job_failure": False,
+    }
+    number = torc.create([fails, after, {"name": "free", "command": "true"}])
+    torc("run", number, "-p", "0.2")
+    assert rest.states(number) == {"fails": "failed", "after": "completed", "free": "completed"}
+    torc("workflows", "reset-status", number, "--failed-only", "--reinitialize", "--no-prompts")
+    assert rest.states(number) == {"fails": "ready", "after": "blocked", "free": "completed"}
 
 
 def test_cancel_and_delete(torc: NativeCli, rest: Rest, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The server's SQLite file: when what was answered is on the disk."""
 
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,16 @@ def test_a_write_under_way_is_seen(tmp_path: Path) -> None:
         assert database.writing
     assert not database.writing
     database.close()
+
+
+def test_a_database_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "torc.db"
+    Database(path).close()
+    old = sqlite3.connect(path)
+    old.executescript("DROP TABLE job_input; PRAGMA user_version = 1;")
+    old.close()
+    database = Database(path)
+    with database.read() as connection:
+        assert connection.execute("SELECT count(*) FROM job_input").fetchone()[0] == 0
+    database.close()
+    Database(path).close()

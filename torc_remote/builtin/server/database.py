@@ -15,7 +15,12 @@ from typing import Any
 from torc_remote.builtin.server.errors import not_found
 from torc_remote.errors import TorcError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# What brings a database of an older version to the next one.
+_UPGRADES = {
+    1: "CREATE TABLE job_input (job_id INTEGER PRIMARY KEY REFERENCES job ON DELETE CASCADE, "
+    "hash TEXT NOT NULL) STRICT;",
+}
 _SYNC_SECONDS = 0.05
 
 Record = dict[str, Any]
@@ -146,6 +151,11 @@ def _lock(path: Path) -> Any:
 
 def _check_or_create(connection: Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
+    while version in _UPGRADES:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_UPGRADES[version]} PRAGMA user_version = {version + 1}; COMMIT;"
+        )
+        version += 1
     empty = not connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_schema)").fetchone()[0]
     if version == 0 and empty:
         schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")

@@ -107,6 +107,12 @@ CREATE TABLE job_user_data (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX user_data_jobs ON job_user_data (user_data_id);
 
+-- a job's inputs when it was initialized
+CREATE TABLE job_input (
+    job_id INTEGER PRIMARY KEY REFERENCES job ON DELETE CASCADE,
+    hash TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE compute_node (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     workflow_id INTEGER NOT NULL REFERENCES workflow ON DELETE CASCADE,

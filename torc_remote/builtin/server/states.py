@@ -11,6 +11,7 @@ from typing import Any
 from torc_remote.builtin.server.clock import now
 from torc_remote.builtin.server.database import Connection, Record, find, insert, record, update
 from torc_remote.builtin.server.errors import invalid, wrong_state
+from torc_remote.builtin.server.inputs import changed_jobs, remember_inputs
 from torc_remote.builtin.server.models import Completion, ResultBody
 
 COMPLETE = ("completed", "failed", "canceled", "terminated")
@@ -18,6 +19,7 @@ HELD = ("pending", "running")  # by a worker
 _UNFINISHED = "('uninitialized', 'blocked', 'ready', 'pending', 'running', 'pending_failed')"
 _COMPLETE = str(COMPLETE)
 _HELD = str(HELD)
+_UNTOUCHED = str(("disabled", *HELD))  # by resets
 
 # A job that nobody holds and that has no outcome.
 _RESET = """status = 'uninitialized', start_time = NULL, compute_node_id = NULL, run_id = NULL,
@@ -101,9 +103,10 @@ def initialize(
             "UPDATE user_data SET data = NULL WHERE workflow_id = ? AND is_ephemeral", [workflow_id]
         )
     if not only_uninitialized:
-        untouched = ("disabled", *HELD)
-        sql = f"UPDATE job SET {_RESET} WHERE workflow_id = ? AND status NOT IN {untouched}"
+        sql = f"UPDATE job SET {_RESET} WHERE workflow_id = ? AND status NOT IN {_UNTOUCHED}"
         connection.execute(sql, [workflow_id])
+    else:
+        _reset_below_uninitialized(connection, workflow_id)
     # The results of the run before are shown until here.
     connection.execute(
         """UPDATE job SET status = 'blocked', result_id = NULL
@@ -111,6 +114,32 @@ def initialize(
         [workflow_id],
     )
     unblock(connection, workflow_id, None)
+    remember_inputs(connection, workflow_id)
+
+
+def _reset_below_uninitialized(connection: Connection, workflow_id: int) -> None:
+    """What was done after jobs that are to run again is to be done again."""
+    connection.execute(
+        f"""WITH RECURSIVE again (id) AS (
+                SELECT id FROM job WHERE workflow_id = ? AND status = 'uninitialized'
+                UNION SELECT job_id FROM job_depends_on JOIN again ON depends_on_job_id = again.id)
+            UPDATE job SET {_RESET} WHERE id IN (SELECT id FROM again) AND status NOT IN {_UNTOUCHED}""",
+        [workflow_id],
+    )
+
+
+def reset_changed_jobs(connection: Connection, workflow_id: int, dry_run: bool) -> list[str]:
+    """Make the jobs uninitialized whose inputs have changed since they were initialized; their names.
+
+    Those that a worker holds are left alone. Raises the 404 of an unknown workflow.
+    """
+    find(connection, "workflow", workflow_id)
+    changed = f"""id IN (SELECT value FROM json_each(?)) AND status NOT IN {_UNTOUCHED}"""
+    values = [json.dumps(changed_jobs(connection, workflow_id))]
+    rows = connection.execute(f"SELECT name FROM job WHERE {changed} ORDER BY id", values).fetchall()
+    if not dry_run:
+        connection.execute(f"UPDATE job SET {_RESET} WHERE {changed}", values)
+    return [row["name"] for row in rows]
 
 
 def reset_workflow(connection: Connection, workflow_id: int, force: bool) -> None:

@@ -85,6 +85,13 @@ def reset_job_status(db: Db, workflow_id: Id, failed_only: bool = False) -> JSON
     )
 
 
+@router.post("/workflows/{workflow_id}/process_changed_job_inputs")
+def process_changed_job_inputs(db: Db, workflow_id: Id, dry_run: bool = False) -> JSONResponse:
+    with db.write() as connection:
+        names = states.reset_changed_jobs(connection, workflow_id, dry_run)
+    return JSONResponse({"reinitialized_jobs": names})
+
+
 @router.put("/workflows/{workflow_id}/cancel")
 def cancel(db: Db, workflow_id: Id) -> JSONResponse:
     with db.write() as connection:
