@@ -1,23 +1,18 @@
 """`torc remote install`, `status` and `stop`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.options import TorcCommand
-from torc_remote.cli.progress import progress
 from torc_remote.cli.remote_options import (
-    configured_fleet,
-    host_timeout,
-    limit,
-    max_parallel_ssh,
+    chosen_fleet,
+    fleet_options,
     optional_workflow,
     output_dir_of_record,
-    verbose,
 )
-from torc_remote.cli.selection import resolve_workflow_id
 
 if TYPE_CHECKING:
     from torc_remote.operations import HostResult
@@ -31,19 +26,14 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="A native torc binary; without it the built-in worker is installed",
 )
-@limit
-@max_parallel_ssh
-@host_timeout(600)
-@verbose
+@fleet_options(600)
 @pass_app
 def install(
     app: App,
+    /,
     workflow_id: int | None,
     binary: Path | None,
-    limit: str | None,
-    max_parallel_ssh: int,
-    host_timeout: int,
-    verbose: bool,
+    **chosen: Any,
 ) -> None:
     """Put torc into ~/.local/bin on the hosts.
 
@@ -57,9 +47,7 @@ def install(
     from torc_remote import operations
     from torc_remote.cli.remote_report import show
 
-    number = resolve_workflow_id(app, workflow_id)
-    with progress(app, verbose) as on_step:
-        fleet = configured_fleet(app, number, limit, max_parallel_ssh, host_timeout, on_step)
+    with chosen_fleet(app, workflow_id, **chosen) as fleet:
         report = operations.install(fleet, binary)
     show(app, report, lambda host: f"Installed {host.details['executable']}", "Installed on {} workers")
 
@@ -67,19 +55,14 @@ def install(
 @click.command(cls=TorcCommand)
 @optional_workflow
 @output_dir_of_record("--output-dir", text="Output directory on remote machines")
-@limit
-@max_parallel_ssh
-@host_timeout(60)
-@verbose
+@fleet_options(60)
 @pass_app
 def status(
     app: App,
+    /,
     workflow_id: int | None,
     output_dir: str | None,
-    limit: str | None,
-    max_parallel_ssh: int,
-    host_timeout: int,
-    verbose: bool,
+    **chosen: Any,
 ) -> None:
     """Show which workers are still running.
 
@@ -91,9 +74,7 @@ def status(
     from torc_remote import operations
     from torc_remote.cli.remote_report import show_status
 
-    number = resolve_workflow_id(app, workflow_id)
-    with progress(app, verbose) as on_step:
-        fleet = configured_fleet(app, number, limit, max_parallel_ssh, host_timeout, on_step)
+    with chosen_fleet(app, workflow_id, **chosen) as fleet:
         report = operations.status(fleet, output_dir)
     show_status(app, report)
 
@@ -102,20 +83,15 @@ def status(
 @optional_workflow
 @click.option("--force", is_flag=True, help="Send SIGKILL instead of SIGTERM")
 @output_dir_of_record("--output-dir", text="Output directory on remote machines")
-@limit
-@max_parallel_ssh
-@host_timeout(60)
-@verbose
+@fleet_options(60)
 @pass_app
 def stop(
     app: App,
+    /,
     workflow_id: int | None,
     force: bool,
     output_dir: str | None,
-    limit: str | None,
-    max_parallel_ssh: int,
-    host_timeout: int,
-    verbose: bool,
+    **chosen: Any,
 ) -> None:
     """Stop the workers and the jobs that they are running.
 
@@ -130,16 +106,14 @@ def stop(
     from torc_remote import operations
     from torc_remote.cli.remote_report import show
 
-    number = resolve_workflow_id(app, workflow_id)
-    with progress(app, verbose) as on_step:
-        fleet = configured_fleet(app, number, limit, max_parallel_ssh, host_timeout, on_step)
+    with chosen_fleet(app, workflow_id, **chosen) as fleet:
         report = operations.stop(fleet, output_dir, force)
     ended = sum(host.details.get("jobs_terminated", 0) for host in report.hosts)
     stopped = sum(host.state == "stopped" for host in report.hosts)
     advice = (
         f"{ended} job(s) were terminated. To run them again: "
-        f"torc workflows reset-status {fleet.workflow_id} --failed-only --reinitialize, "
-        f"then torc remote run {fleet.workflow_id}"
+        f"torc workflows reset-status {report.workflow_id} --failed-only --reinitialize, "
+        f"then torc remote run {report.workflow_id}"
     )
     summary = f"{stopped}/{len(report.hosts)} workers stopped"
     show(app, report, _say_stopped, summary, advice if ended else "")

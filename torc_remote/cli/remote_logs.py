@@ -1,24 +1,19 @@
 """`torc remote collect-logs` and `delete-logs`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.options import TorcCommand
-from torc_remote.cli.progress import progress
 from torc_remote.cli.remote_options import (
     all_workflows,
-    configured_fleet,
-    host_timeout,
-    limit,
-    max_parallel_ssh,
+    chosen_fleet,
+    fleet_options,
     optional_workflow,
     output_dir_of_record,
-    verbose,
 )
-from torc_remote.cli.selection import resolve_workflow_id
 
 if TYPE_CHECKING:
     from torc_remote.operations import HostResult
@@ -38,22 +33,17 @@ if TYPE_CHECKING:
 @output_dir_of_record("--remote-output-dir", text="Remote output directory")
 @click.option("--delete", is_flag=True, help="Delete remote logs after successful collection")
 @all_workflows("Collect everything in the output directory, also of other workflows")
-@limit
-@max_parallel_ssh
-@host_timeout(3600)
-@verbose
+@fleet_options(3600)
 @pass_app
 def collect_logs(
     app: App,
+    /,
     workflow_id: int | None,
     local_output_dir: Path,
     output_dir: str | None,
     delete: bool,
     all_workflows: bool,
-    limit: str | None,
-    max_parallel_ssh: int,
-    host_timeout: int,
-    verbose: bool,
+    **chosen: Any,
 ) -> None:
     """Collect the workers' logs, one archive a worker.
 
@@ -69,9 +59,7 @@ def collect_logs(
     from torc_remote import operations
     from torc_remote.cli.remote_report import show
 
-    number = resolve_workflow_id(app, workflow_id)
-    with progress(app, verbose) as on_step:
-        fleet = configured_fleet(app, number, limit, max_parallel_ssh, host_timeout, on_step)
+    with chosen_fleet(app, workflow_id, **chosen) as fleet:
         report = operations.collect_logs(fleet, local_output_dir, output_dir, delete, all_workflows)
     show(app, report, _say_collected, "Logs of {} workers collected")
 
@@ -80,20 +68,15 @@ def collect_logs(
 @optional_workflow
 @output_dir_of_record("--remote-output-dir", text="Remote output directory")
 @all_workflows("Delete the output of every workflow in the output directory")
-@limit
-@max_parallel_ssh
-@host_timeout(300)
-@verbose
+@fleet_options(300)
 @pass_app
 def delete_logs(
     app: App,
+    /,
     workflow_id: int | None,
     output_dir: str | None,
     all_workflows: bool,
-    limit: str | None,
-    max_parallel_ssh: int,
-    host_timeout: int,
-    verbose: bool,
+    **chosen: Any,
 ) -> None:
     """Delete the workers' output on the hosts, without collecting it.
 
@@ -108,9 +91,7 @@ def delete_logs(
     from torc_remote import operations
     from torc_remote.cli.remote_report import show
 
-    number = resolve_workflow_id(app, workflow_id)
-    with progress(app, verbose) as on_step:
-        fleet = configured_fleet(app, number, limit, max_parallel_ssh, host_timeout, on_step)
+    with chosen_fleet(app, workflow_id, **chosen) as fleet:
         report = operations.delete_logs(fleet, output_dir, all_workflows)
     show(app, report, _say_deleted, "Logs of {} workers deleted")
 

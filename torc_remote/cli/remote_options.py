@@ -1,11 +1,14 @@
 """Arguments and options that the commands of `torc remote` share, and how a command comes to its Fleet."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from torc_remote.cli.app import App
+from torc_remote.cli.progress import progress
+from torc_remote.cli.selection import resolve_workflow_id
 from torc_remote.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,18 +69,35 @@ def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) ->
     return value
 
 
-def configured_fleet(
+def fleet_options(timeout: int) -> Callable[[Decorated], Decorated]:
+    """The options that chosen_fleet takes, with this default for the bound on each step."""
+
+    def decorate(function: Decorated) -> Decorated:
+        for option in (verbose, host_timeout(timeout), max_parallel_ssh, limit):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+@contextmanager
+def chosen_fleet(
     app: App,
-    workflow_id: int,
+    workflow_id: int | None,
+    *,
     limit: str | None,
-    forks: int,
-    timeout: int,
-    on_step: "OnStep | None",
-    keep_going: bool = False,
-) -> "Fleet":
-    """The workers of the workflow, those that ``limit`` names. Raises TorcError when there are none."""
-    workers = configured_workers(app, workflow_id, limit)
-    return fleet_of(app, workflow_id, workers, forks, timeout, on_step, keep_going)
+    max_parallel_ssh: int,
+    host_timeout: int,
+    verbose: bool,
+) -> "Iterator[Fleet]":
+    """The workers of the workflow that ``limit`` names, with the progress on the screen meanwhile.
+
+    Raises TorcError when there are none.
+    """
+    number = resolve_workflow_id(app, workflow_id)
+    with progress(app, verbose) as on_step:
+        workers = configured_workers(app, number, limit)
+        yield fleet_of(app, number, workers, max_parallel_ssh, host_timeout, on_step)
 
 
 def configured_workers(app: App, workflow_id: int, limit: str | None) -> list[str]:
