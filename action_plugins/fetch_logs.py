@@ -5,8 +5,9 @@ DOCUMENTATION = r"""
 module: fetch_logs
 short_description: Collect the logs of a workflow's worker from the host
 description:
-  - Packs the logs on the host, fetches the archive by sftp, compares its checksum and gives it its name; an archive
-    is never overwritten by a different one. What has not changed since the last time is not fetched again.
+  - Packs the logs on the host, takes the archive from its answer or, a larger one, fetches it by sftp, compares its
+    checksum and gives it its name; an archive is never overwritten by a different one. What has not changed since
+    the last time is not fetched again.
 notes:
   - Takes no options. The role's variables are read directly, as M(torc.remote.run_script) does, among them
     torc_workflow_id, torc_worker, torc_output_dir, torc_local_output_dir, torc_all_workflows and torc_delete.
@@ -20,6 +21,7 @@ archive:
   returned: when there are logs
 """
 
+from base64 import b64decode
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -68,10 +70,11 @@ class ActionModule(RunScript):
         return packed | self._delete(where, packed.get("manifest"))
 
     def _bring(self, shelf: Shelf, packed: Result) -> Result:
-        """Fetch the packed file; whatever happens, neither side keeps an unfinished one."""
+        """Take over the archive; whatever happens, neither side keeps an unfinished one."""
+        content, remote = packed.pop("content", None), packed.pop("archive", None)
         hung = False
         try:
-            self._fetch(str(packed["archive"]), shelf.part)
+            self._receive(content, remote, shelf.part)
             # what could not be read must be asked for again, so its manifest is not taken for collected
             manifest = "" if packed.get("unread") else str(packed["manifest"])
             archive = shelf.keep(str(packed["sha256"]), manifest)
@@ -80,9 +83,9 @@ class ActionModule(RunScript):
             raise
         finally:
             shelf.part.unlink(missing_ok=True)
-            if not hung:
+            if remote and not hung:
                 with suppress(LinkError):  # a later collect removes it
-                    self._run_script("discard_archive.sh", [packed["archive"]])
+                    self._run_script("discard_archive.sh", [remote])
         collected: Result = {"state": "collected", "changed": True, "archive": str(archive)}
         if packed.get("unread"):
             collected |= {
@@ -92,14 +95,18 @@ class ActionModule(RunScript):
             }
         return collected
 
-    def _fetch(self, archive: str, part: Path) -> None:
-        part.touch(mode=0o600)
+    def _receive(self, content: str | None, remote: str | None, part: Path) -> None:
+        """Write the archive that came with the answer, or fetch it."""
         try:
+            part.touch(mode=0o600)
+            if content is not None:
+                part.write_bytes(b64decode(content))
+                return
             with self._link():
-                self._connection.fetch_file(archive, str(part))
+                self._connection.fetch_file(remote, str(part))
         except LinkError:
             raise
-        except (AnsibleError, OSError) as error:
+        except (AnsibleError, OSError, ValueError) as error:
             last = str(error).strip().splitlines()[-1:]
             raise ArchiveError(f"the archive could not be fetched: {' '.join(last)}") from error
 

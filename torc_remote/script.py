@@ -102,6 +102,8 @@ def parse_answer(nonce: str, stdout: str) -> Answer:
 
 def printable(text: str) -> str:
     """The text with control characters and undecodable bytes escaped, safe for a terminal and for JSON."""
+    if text.isprintable():
+        return text
     return "".join(
         char
         if char in "\n\t" or (char.isprintable() and not 0xD800 <= ord(char) <= 0xDFFF)

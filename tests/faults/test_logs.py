@@ -285,15 +285,30 @@ full as well, the host fails and says where it looked, and nothing is deleted.""
     assert not leftovers(fleet, number)
 
 
-def test_52_archive_corrupted(fleet: Fleet, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("size", "damage"),
+    [
+        (
+            100 * 1024,
+            """case $command in *sftp-server*)
+            for file in /tmp/torc-logs-{name}.*/logs.tar.gz; do
+              printf X | dd of="$file" bs=1 seek=20 conv=notrunc 2>/dev/null
+            done
+        esac""",
+        ),
+        (8, """exec "$SHELL" -c "$command" | sed '/content=/s/A/B/'"""),
+    ],
+    ids=["fetched", "in the answer"],
+)
+def test_52_archive_corrupted(fleet: Fleet, tmp_path: Path, size: int, damage: str) -> None:
     """An archive is damaged on its way: the checksum tells, the host fails, nothing of it is kept here and its \
 logs are not deleted; the next collect brings them."""
     number, logs = with_logs(fleet, ["sandbox1", "sandbox2"])
+    text = os.urandom(size)
+    logs["sandbox1"].write_bytes(text)
     hook_sessions(fleet.sandbox)
-    archive = f"/tmp/torc-logs-{number}-{server_key(fleet.url)}.*/logs.tar.gz"
-    damage = f'printf X | dd of="$(echo {archive})" bs=1 seek=20 conv=notrunc 2>/dev/null'
     host = fleet.home("sandbox1") / ".host"
-    host.write_text(f"case $command in *sftp-server*) {damage} ;; esac\n")
+    host.write_text(damage.format(name=f"{number}-{server_key(fleet.url)}") + "\n")
     command = ["collect-logs", number, "-l", tmp_path, "--delete", "--max-parallel-ssh", 1]
     try:
         hosts = fleet.hosts(*command, code=1)
@@ -305,7 +320,7 @@ logs are not deleted; the next collect brings them."""
     assert logs["sandbox1"].exists()
     assert not leftovers(fleet, number)
     again = fleet.hosts(*command)
-    assert list(content(again["sandbox1"]["archive"]).values()) == [b"a line\n"]
+    assert list(content(again["sandbox1"]["archive"]).values()) == [text]
     assert not logs["sandbox1"].exists()
 
 

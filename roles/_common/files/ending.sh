@@ -23,11 +23,14 @@ some_remain() {
   ) || [ -n "$(remaining)" ]
 }
 
-signal_remaining() {
-  for member in $(remaining); do
+# signal_each SIGNAL PIDS
+signal_each() {
+  for member in $2; do
     kill "-$1" "$member" 2>/dev/null || :
   done
 }
+
+signal_remaining() { signal_each "$1" "$(remaining)"; }
 
 # until_gone CONDITION...: waits while it holds, until the deadline; fails when the time is up
 until_gone() {

@@ -128,7 +128,7 @@ live_worker() {
     live_machine=${live_dir%/*} live_machine=${live_machine##*/}
     if [ "$live_machine" != "$machine" ]; then
       printf 'PID %s on %s\n' "$r_pid" "$live_machine"
-    elif [ "$r_boot" = "$(boot_id)" ] && alive "$r_pid" "$r_start"; then
+    elif know_boot && [ "$r_boot" = "$boot" ] && alive "$r_pid" "$r_start"; then
       printf 'PID %s\n' "$r_pid"
     fi
   done

@@ -12,16 +12,20 @@ nl='
 '
 library_home=$(cd "${HOME:-/}" 2>/dev/null && pwd -P) || library_home=
 proc=/proc
+boot='' machine=''
 
 # --- answers -------------------------------------------------------------------------------------------------
 
-# emit KEY VALUE: one marked line of the answer for each line of the value
-emit() {
+# print_lines PREFIX TEXT: each line of the text, after the prefix
+print_lines() {
   case $2 in
-  *"$nl"*) printf '%s\n' "$2" | sed "s/^/$torc_mark $1=/" ;;
-  *) printf '%s %s=%s\n' "$torc_mark" "$1" "$2" ;;
+  *"$nl"*) printf '%s\n' "$2" | sed "s/^/$1/" ;;
+  *) printf '%s%s\n' "$1" "$2" ;;
   esac
 }
+
+# emit KEY VALUE: one marked line of the answer for each line of the value
+emit() { print_lines "$torc_mark $1=" "$2"; }
 
 # emit_lines KEY: what stdin holds, without NUL bytes and with a bound on each line
 emit_lines() {
@@ -94,11 +98,13 @@ absolute() {
 
 # --- processes -----------------------------------------------------------------------------------------------
 
-boot_id() {
+# know_boot: sets `boot`, which differs after each start of the machine
+know_boot() {
+  [ -z "$boot" ] || return 0
   if [ -r "$proc/sys/kernel/random/boot_id" ]; then
-    cat "$proc/sys/kernel/random/boot_id"
+    read -r boot <"$proc/sys/kernel/random/boot_id"
   else
-    sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boottime 2>/dev/null || who -b
+    boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boottime 2>/dev/null || who -b)
   fi
 }
 
@@ -188,11 +194,26 @@ marked() {
 
 # --- a worker's record ---------------------------------------------------------------------------------------
 
+# plain_name TEXT: sets `plain`, the text with _ for what does not belong in a file's name
+plain_name() {
+  plain=$1
+  case $1 in
+  # each by itself, since a range holds other letters in other locales
+  *[!ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-]*)
+    plain=$(printf '%s\n' "$1" | LC_ALL=C tr -c 'A-Za-z0-9._\n-' _)
+    ;;
+  esac
+}
+
 # locate WORKFLOW SERVER: sets `dir`, the worker's state directory, and `name`, which tells the workers apart that
 # share an output directory (the worker registers under it; torc wire 4.4)
 locate() {
-  machine=$(uname -n | tr -c 'A-Za-z0-9._\n-' _)
-  name=$(printf '%s\n' "${TORC_WORKER_NAME:-$machine}" | tr -c 'A-Za-z0-9._\n-' _)
+  if [ -z "$machine" ]; then
+    plain_name "$(uname -n)"
+    machine=$plain
+    plain_name "${TORC_WORKER_NAME:-$machine}"
+    name=$plain
+  fi
   state_home=${XDG_STATE_HOME:-$library_home/.local/state}/torc-remote
   dir=$state_home/$machine/$1-$2
 }
@@ -220,9 +241,7 @@ load_record() {
 }
 
 # record_line KEY VALUE: as `emit`, for the record
-record_line() {
-  printf '%s\n' "$2" | sed "s/^/$1=/"
-}
+record_line() { print_lines "$1=" "$2"; }
 
 # identify WORKFLOW SERVER OUTPUT_DIR: sets `found` and the r_ variables.
 #   running   the recorded process lives and is proven to be it
@@ -247,7 +266,7 @@ identify_recorded() {
   [ ! -r "$dir/exit.$r_pid" ] || read -r exit_code <"$dir/exit.$r_pid" || :
   if [ -n "$exit_code" ]; then
     found=exited
-  elif [ "$r_boot" != "$(boot_id)" ]; then
+  elif know_boot && [ "$r_boot" != "$boot" ]; then
     found=stale stale_reason="the machine was rebooted since it was started"
   elif alive "$r_pid" "$r_start"; then
     found=running
@@ -262,7 +281,8 @@ identify_recorded() {
 identify_unrecorded() {
   for u_pid in $(marked "$dir"); do
     runs_workflow "$u_pid" "$1" && lives "$u_pid" || continue
-    found=running r_pid=$u_pid r_start=$p_start r_boot=$(boot_id) r_version='' r_offset=0 r_since='' r_native=
+    know_boot
+    found=running r_pid=$u_pid r_start=$p_start r_boot=$boot r_version='' r_offset=0 r_since='' r_native=
     # its parent leads the session that was made for it
     r_session=$p_session
     [ "$p_parent" = "$p_session" ] || r_session=0
@@ -284,7 +304,8 @@ identify_native() {
   n_pid=
   [ ! -r "$path/torc_worker_$1.pid" ] || read -r n_pid <"$path/torc_worker_$1.pid" || :
   is_number "$n_pid" && [ "$n_pid" -gt 1 ] || return 0
-  r_pid=$n_pid r_start='' r_boot=$(boot_id) r_session=0 r_version='' r_offset=0 r_since=''
+  know_boot
+  r_pid=$n_pid r_start='' r_boot=$boot r_session=0 r_version='' r_offset=0 r_since=''
   r_output=$path r_log=$path/torc_worker_$1.log r_native=1
   if ! lives "$n_pid"; then
     found=exited
@@ -328,7 +349,8 @@ emit_worker() {
 # lock: waits for the worker's lock. Its target names the owner, so that it is created and signed in one step.
 lock() {
   inspect $$
-  lock_owner=$$:$p_start:$(boot_id)
+  know_boot
+  lock_owner=$$:$p_start:$boot
   lock_tries=0 lock_misses=0
   until ln -s "$lock_owner" "$dir/lock" 2>/dev/null; do
     [ -d "$dir" ] && [ -w "$dir" ] || fail failed "cannot write to $dir"
@@ -357,6 +379,7 @@ break_stale_lock() {
 lock_stale() {
   [ -n "$1" ] || return 1
   lock_rest=${1#*:}
-  [ "${lock_rest#*:}" = "$(boot_id)" ] && alive "${1%%:*}" "${lock_rest%%:*}" && return 1
+  know_boot
+  [ "${lock_rest#*:}" = "$boot" ] && alive "${1%%:*}" "${lock_rest%%:*}" && return 1
   return 0
 }

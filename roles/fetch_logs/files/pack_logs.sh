@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # pack_logs.sh WORKFLOW SERVER OUTPUT_DIR ALL_WORKFLOWS KNOWN_MANIFEST CHECK BECOME: packs the logs into a private file.
-# Answers `unchanged` without packing when the manifest is the one that the caller has collected before, and
+# A small archive comes with the answer, for a larger one its file is named. Answers `unchanged` without packing when the manifest is the one that the caller has collected before, and
 # `uncollected` when CHECK says that nothing may be changed. BECOME 1: somebody else logs in and fetches it.
 workflow=$1 server=$2 output_dir=$3 all=$4 known=$5 check=$6 become=$7
 umask 077
@@ -54,12 +54,18 @@ emit manifest "$manifest"
 [ "$check" = 0 ] || finish uncollected
 pack
 read -r code <"$tmp/code"
-[ "$become" = 0 ] || chmod 711 "$tmp" || fail failed "cannot lend $tmp to the user who logs in"
-emit archive "$tmp/$file"
+size=$(wc -c <"$tmp/$file" | tr -d ' ')
+emit size "$size"
 emit sha256 "$(checksum <"$tmp/$file")"
-emit size "$(wc -c <"$tmp/$file" | tr -d ' ')"
 unreadable "$whole" "$workflow" | head -n 5 | emit_lines unread
 if [ "$code" -gt 1 ]; then
   head -n 5 "$tmp/errors" | emit_lines unread
+fi
+if [ "$size" -le 65536 ] && have base64; then
+  emit content "$(base64 <"$tmp/$file" | tr -d '\n')"
+  rm -rf "$tmp"
+else
+  [ "$become" = 0 ] || chmod 711 "$tmp" || fail failed "cannot lend $tmp to the user who logs in"
+  emit archive "$tmp/$file"
 fi
 finish packed

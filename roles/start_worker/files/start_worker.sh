@@ -75,8 +75,9 @@ prepare_log() {
 }
 
 prepare_record() {
+  know_boot
   {
-    record_line boot "$(boot_id)" && record_line machine "$machine" && record_line version "$version" &&
+    record_line boot "$boot" && record_line machine "$machine" && record_line version "$version" &&
       record_line executable "$torc" && record_line output "$output" && record_line log "$log" &&
       record_line offset "$offset" && record_line since "$(now)" && record_line by "$started_by"
   } >"$dir/record.new" 2>/dev/null || fail failed "cannot write $dir/record.new (is the disk full?)"
@@ -93,9 +94,11 @@ dir=$1 ended=$2 marker=$3; shift 3
 trap : HUP INT TERM
 "$@" </dev/null & pid=$!
 if [ -r "/proc/$pid/stat" ]; then
-  stat=$(cat "/proc/$pid/stat"); me=$(cat "/proc/$$/stat")
+  read -r stat <"/proc/$pid/stat"
+  case $stat in *") "*) ;; *) stat=$(cat "/proc/$pid/stat") ;; esac
   start=$(set -- ${stat##*) }; shift 19; echo "$1")
-  session=$(set -- ${me##*) }; echo "$4")
+  read -r stat <"/proc/$$/stat"
+  session=$(set -- ${stat##*) }; echo "$4")
 else
   start=$(LC_ALL=C ps -o lstart= -p "$pid"); start=$(set -- $start; printf "%s" "$*" | tr " :" "__")
   session=$(set -- $(LC_ALL=C ps -o pgid= -p "$$"); echo "$1")

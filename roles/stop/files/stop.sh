@@ -9,7 +9,9 @@ worker_alive() { alive "$r_pid" "$r_start"; }
 stop_gently() {
   kill -TERM "$r_pid" 2>/dev/null || :
   until_gone worker_alive || return 1
-  signal_remaining TERM
+  left=$(remaining)
+  [ -n "$left" ] || return 0
+  signal_each TERM "$left"
   until_gone some_remain
 }
 
