@@ -8,16 +8,19 @@ checked. Prints a Markdown table of medians and ratios, and writes all samples a
 
 import argparse
 import json
-import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from benchmarks.measure import Sample, machine, median
+from benchmarks.relay import far_away
 from benchmarks.server import running_server
-from benchmarks.tools import TORC, Bench, Floor, NativeTorc, Pyinfra, TorcRemote, close_connections
+from benchmarks.tools import Bench, Floor, NativeTorc, Pyinfra, TorcRemote, close_connections
+from benchmarks.workers import KINDS, install
 from torc_remote import sandbox
 
 OPERATIONS = ["run", "status", "status, warm", "collect-logs", "stop", "delete-logs"]
@@ -32,36 +35,39 @@ def main() -> None:
         with (
             running_server(directory) as url,
             sandbox.start(options.hosts, directory / "hosts", sshd_config=options.sshd_config) as hosts,
+            far_away(hosts, options.delay / 1000, directory)
+            if options.delay
+            else nullcontext(hosts.layout.ssh_config) as ssh_config,
         ):
-            bench = Bench(hosts, url, directory, options.forks, options.native)
-            _install(bench)
+            bench = Bench(hosts, url, directory, options.forks, ssh_config)
+            install(hosts, options.worker, directory, options.native)
             try:
-                samples = _measure(bench, options.rounds, options.only)
+                samples = _measure(bench, options)
             finally:
                 close_connections(bench)
     print(_table(samples, options))
     if options.json:
-        plain = {
-            op: {tool: [asdict(s) for s in runs] for tool, runs in tools.items()}
-            for op, tools in samples.items()
-        }
-        options.json.write_text(
-            json.dumps({"machine": machine(), "hosts": options.hosts, "samples": plain}, indent=1)
-        )
+        options.json.write_text(json.dumps(_as_json(samples, options), indent=1))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.compare", description=__doc__.splitlines()[0])
     parser.add_argument("--hosts", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="that count; one more is for the memory alone")
     parser.add_argument("--forks", type=int, default=10, help="hosts at a time")
     parser.add_argument("--only", nargs="*", default=OPERATIONS, choices=OPERATIONS, metavar="OPERATION")
     parser.add_argument(
         "--sshd-config", default="", help="lines for sshd, such as 'KexAlgorithms curve25519-sha256'"
     )
+    parser.add_argument("--delay", type=float, default=0, help="of the links, in ms in each direction")
+    parser.add_argument("--worker", choices=[*KINDS, "native"], default="idle", help="what the hosts start")
     parser.add_argument("--native", type=Path, default=_native(), help="the native torc to compare with")
+    parser.add_argument("--pyinfra", type=Path, help="the pyinfra to compare with")
     parser.add_argument("--json", type=Path, help="write all samples there")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.worker == "native" and not options.native:
+        parser.error("there is no native torc; scripts/install-torc builds it")
+    return options
 
 
 def _native() -> Path | None:
@@ -69,42 +75,31 @@ def _native() -> Path | None:
     return cached if cached.exists() else None
 
 
-def _install(bench: Bench) -> None:
-    """Give the hosts a torc that both clients find and start: the native one if there is, else ours."""
-    from torc_remote.builtin.worker.zipapp_builder import build_zipapp
-
-    worker = bench.native
-    if not worker:
-        worker = bench.directory / "torc"
-        build_zipapp(worker)
-    for host in bench.sandbox.hosts:
-        place = host.home / ".local/bin"
-        place.mkdir(parents=True)
-        (place / "torc").symlink_to(worker)
-        # the native client looks on the PATH of a non-interactive shell alone
-        (host.home / ".bashrc").write_text("PATH=$HOME/.local/bin:$PATH\n")
-
-
-def _measure(bench: Bench, rounds: int, only: Sequence[str]) -> Samples:
-    samples: Samples = {operation: {} for operation in OPERATIONS if operation in only}
-    for number in range(rounds):
-        tools: list[TorcRemote | Floor | NativeTorc | Pyinfra] = [TorcRemote(bench), Floor(bench)]
-        if bench.native:
-            tools.append(NativeTorc(bench, bench.native))
-        if shutil.which(TORC.with_name("pyinfra")):
-            tools.append(Pyinfra(bench))
-        for operation in OPERATIONS:
-            for tool in tools:
-                action = tool.operations().get(operation)
-                # what is not asked for is needed all the same: nothing can be stopped that was not started
-                if action and (operation in only or isinstance(tool, TorcRemote | NativeTorc)):
-                    sample = action()
-                    print(
-                        f"round {number + 1}: {operation}: {tool.name}: {sample.wall:.1f} s", file=sys.stderr
-                    )
-                    if operation in only:
-                        samples[operation].setdefault(tool.name, []).append(sample)
+def _measure(bench: Bench, options: argparse.Namespace) -> Samples:
+    samples: Samples = {operation: {} for operation in OPERATIONS if operation in options.only}
+    for number in range(options.rounds + 1):
+        bench.watch = number == options.rounds
+        for operation, tool, action in _turns(bench, options):
+            sample = action()
+            print(f"round {number + 1}: {operation}: {tool}: {sample.wall:.1f} s", file=sys.stderr)
+            if operation in options.only:
+                samples[operation].setdefault(tool, []).append(sample)
     return samples
+
+
+def _turns(bench: Bench, options: argparse.Namespace) -> Iterator[tuple[str, str, Callable[[], Sample]]]:
+    """A round: each operation with each tool in turn, A B A B."""
+    tools: list[TorcRemote | Floor | NativeTorc | Pyinfra] = [TorcRemote(bench), Floor(bench)]
+    if options.native:
+        tools.append(NativeTorc(bench, options.native))
+    if options.pyinfra:
+        tools.append(Pyinfra(bench, options.pyinfra.absolute()))
+    for operation in OPERATIONS:
+        for tool in tools:
+            action = tool.operations().get(operation)
+            # what is not asked for is needed all the same: nothing can be stopped that was not started
+            if action and (operation in options.only or isinstance(tool, TorcRemote | NativeTorc)):
+                yield operation, tool.name, action
 
 
 def _table(samples: Samples, options: argparse.Namespace) -> str:
@@ -123,9 +118,16 @@ def _table(samples: Samples, options: argparse.Namespace) -> str:
             ratio = "" if tool == TorcRemote.name else f"{middle.wall / ours:.2f}"
             lines.append(
                 f"| {operation} | {tool} | {middle.wall:.2f} | {ratio} | {against_floor} "
-                f"| {middle.cpu:.1f} | {middle.memory:.0f} |"
+                f"| {middle.cpu:.1f} | {middle.memory or 0:.0f} |"
             )
     return "\n".join(lines)
+
+
+def _as_json(samples: Samples, options: argparse.Namespace) -> dict[str, Any]:
+    plain = {
+        op: {tool: [asdict(s) for s in runs] for tool, runs in tools.items()} for op, tools in samples.items()
+    }
+    return {"machine": machine(), "options": {k: str(v) for k, v in vars(options).items()}, "samples": plain}
 
 
 if __name__ == "__main__":

@@ -13,19 +13,24 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Sample:
-    """One run: wall and processor seconds, the largest resident memory of the command's process tree in MiB."""
+    """One run: wall and processor seconds; where it was watched, the largest memory of its process tree in MiB."""
 
     wall: float
     cpu: float
-    memory: float
+    memory: float | None = None
 
 
 class CommandFailedError(Exception):
     """A measured command did not do its work."""
 
 
-def run(command: Sequence[str | Path], environment: Mapping[str, str], cwd: Path) -> tuple[Sample, str]:
-    """Run the command to its end; the sample and its stdout. Raises CommandFailedError for any exit but 0."""
+def run(
+    command: Sequence[str | Path], environment: Mapping[str, str], cwd: Path, watch: bool = False
+) -> tuple[Sample, str]:
+    """Run the command to its end; the sample and its stdout. Raises CommandFailedError for any exit but 0.
+
+    To ``watch`` its memory costs processor time, so such a run should not count for its times.
+    """
     before = os.times()
     begin = time.monotonic()
     process = subprocess.Popen(
@@ -37,18 +42,18 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str], cwd: Path
         stderr=subprocess.PIPE,
         text=True,
     )
-    peak = _PeakMemory(process.pid)
+    peak = _PeakMemory(process.pid) if watch else None
     stdout, stderr = process.communicate()
     wall = time.monotonic() - begin
     after = os.times()
     if process.returncode != 0:
         raise CommandFailedError(f"{command} exited with {process.returncode}:\n{stdout}\n{stderr}")
     cpu = (after.children_user - before.children_user) + (after.children_system - before.children_system)
-    return Sample(wall, cpu, peak.stop()), stdout
+    return Sample(wall, cpu, peak.stop() if peak else None), stdout
 
 
 class _PeakMemory:
-    """Samples the resident memory of a process and its descendants (what they share is counted once each)."""
+    """Samples the resident memory of a process and its descendants (what they share is counted once)."""
 
     def __init__(self, root: int) -> None:
         self._root = root
@@ -63,20 +68,25 @@ class _PeakMemory:
         return self._peak
 
     def _watch(self) -> None:
-        while not self._ended.wait(0.2):
-            self._peak = max(self._peak, _tree_memory(self._root))
+        while not self._ended.wait(0.1):
+            self._peak = max(self._peak, tree_memory(self._root))
 
 
-def _tree_memory(root: int) -> float:
+def tree_memory(root: int) -> float:
     """Proportional set size of the tree in MiB, so that pages shared by forks count once."""
-    listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
-    ).stdout
-    parents = {int(pid): int(parent) for pid, parent in (line.split() for line in listed.splitlines())}
-    family = {root}
-    while more := {pid for pid, parent in parents.items() if parent in family} - family:
-        family |= more
+    family, found = [root], [root]
+    while found:
+        found = [child for pid in found for child in _children(pid)]
+        family += found
     return sum(map(_proportional_memory, family)) / 1024
+
+
+def _children(pid: int) -> list[int]:
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    try:
+        return [int(child) for file in lists for child in file.read_text().split()]
+    except OSError:
+        return []
 
 
 def _proportional_memory(pid: int) -> float:
@@ -88,11 +98,13 @@ def _proportional_memory(pid: int) -> float:
 
 
 def median(samples: Sequence[Sample]) -> Sample:
-    """The median of each figure by itself."""
+    """The median of each figure by itself; of the memory where it was watched, of the times where it was not."""
+    timed = [sample for sample in samples if sample.memory is None] or samples
+    memory = [sample.memory for sample in samples if sample.memory is not None]
     return Sample(
-        statistics.median(sample.wall for sample in samples),
-        statistics.median(sample.cpu for sample in samples),
-        statistics.median(sample.memory for sample in samples),
+        statistics.median(sample.wall for sample in timed),
+        statistics.median(sample.cpu for sample in timed),
+        statistics.median(memory) if memory else None,
     )
 
 

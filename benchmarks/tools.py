@@ -1,10 +1,11 @@
 """The tools that are compared: each does an operation on all hosts and proves that it did."""
 
+import json
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from benchmarks.measure import CommandFailedError, Sample, run
 from torc_remote.sandbox import Sandbox
 
 TORC = Path(sys.executable).with_name("torc")
+# one job for each worker, which then has nothing to do but to wait
+RUN_OPTIONS = ("-p", "3600", "--max-parallel-jobs", "1")
 
 
 @dataclass
@@ -22,7 +25,8 @@ class Bench:
     url: str
     directory: Path
     forks: int
-    native: Path | None
+    ssh_config: Path
+    watch: bool = False
 
     @property
     def hosts(self) -> list[str]:
@@ -30,25 +34,32 @@ class Bench:
 
     def env(self) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("TORC_")}
-        ours = {"TORC_API_URL": self.url, "TORC_USERNAME": "bench", **self.sandbox.environment}
+        ours = {
+            "TORC_API_URL": self.url,
+            "TORC_USERNAME": "bench",
+            "TORC_REMOTE_SSH_CONFIG": str(self.ssh_config),
+        }
         return clean | ours
+
+    def run(
+        self, command: Sequence[str | Path], environment: Mapping[str, str] | None = None
+    ) -> tuple[Sample, str]:
+        """The command's sample and what it says."""
+        return run(command, environment or self.env(), self.directory, self.watch)
 
     def new_workflow(self) -> str:
         """A workflow that keeps its workers busy with waiting, with all hosts as workers; its ID."""
         spec = self.directory / "wait.json"
-        spec.write_text('{"name": "wait", "jobs": [{"name": "wait", "command": "sleep 100000"}]}')
-        _, said = run([TORC, "create", spec], self.env(), self.directory)
+        jobs = [{"name": f"wait_{host}", "command": "sleep 100000"} for host in self.hosts]
+        spec.write_text(json.dumps({"name": "wait", "jobs": jobs}))
+        _, said = self.run([TORC, "create", spec])
         number = said.split()[-1]
         workers = self.sandbox.layout.worker_file
-        run(
-            [TORC, "remote", "add-workers-from-file", workers, number, "--skip-ssh-check"],
-            self.env(),
-            self.directory,
-        )
+        self.run([TORC, "remote", "add-workers-from-file", workers, number, "--skip-ssh-check"])
         return number
 
     def ssh_words(self) -> list[str]:
-        return ["-F", str(self.sandbox.layout.ssh_config)]
+        return ["-F", str(self.ssh_config)]
 
 
 def expect(said: str, text: str) -> None:
@@ -71,7 +82,7 @@ class TorcRemote:
         total = len(self.bench.hosts)
         logs = self.bench.directory / "logs-ours"
         return {
-            "run": lambda: self._cold("run", "-p", "3600", said=f"Started {total}/{total} workers"),
+            "run": lambda: self._cold("run", *RUN_OPTIONS, said=f"Started {total}/{total} workers"),
             "status": lambda: self._cold("status", said=f"{total}/{total} workers running"),
             "status, warm": lambda: self._timed("status", said=f"{total}/{total} workers running"),
             "collect-logs": lambda: self._cold(
@@ -88,7 +99,7 @@ class TorcRemote:
     def _timed(self, *words: str, said: str) -> Sample:
         forks = ["--max-parallel-ssh", str(self.bench.forks)]
         command: list[str | Path] = [TORC, "remote", words[0], self.workflow, *words[1:], *forks]
-        sample, answer = run(command, self.bench.env(), self.bench.directory)
+        sample, answer = self.bench.run(command)
         expect(answer, said)
         return sample
 
@@ -116,7 +127,7 @@ class NativeTorc:
         logs = self.bench.directory / "logs-native"
         output = ["--output-dir", "native_output"]
         return {
-            "run": lambda: self._timed("run", "-p", "3600", *output, said=f"Started {total}/{total}"),
+            "run": lambda: self._timed("run", *RUN_OPTIONS, *output, said=f"Started {total}/{total}"),
             "status": lambda: self._timed("status", *output, said=f"{total}/{total} workers running"),
             "status, warm": lambda: self._timed("status", *output, said=f"{total}/{total} workers running"),
             "collect-logs": lambda: self._timed(
@@ -133,7 +144,7 @@ class NativeTorc:
         environment["PATH"] = f"{self._wrappers}{os.pathsep}{environment['PATH']}"
         forks = ["--max-parallel-ssh", str(self.bench.forks)]
         command: list[str | Path] = [self._program, "remote", words[0], self.workflow, *words[1:], *forks]
-        sample, answer = run(command, environment, self.bench.directory)
+        sample, answer = self.bench.run(command, environment)
         expect(answer, said)
         if answer.count("[FAILED]"):
             raise CommandFailedError(answer)
@@ -155,7 +166,7 @@ class Floor:
         words = shlex.join(["ssh", *self.bench.ssh_words(), "-o", "BatchMode=yes"])
         hosts = " ".join(self.bench.hosts)
         script = f"printf '%s\\n' {hosts} | xargs -P{self.bench.forks} -I@ {words} @ echo well"
-        sample, answer = run(["sh", "-c", script], self.bench.env(), self.bench.directory)
+        sample, answer = self.bench.run(["sh", "-c", script])
         if answer.count("well") != len(self.bench.hosts):
             raise CommandFailedError(answer)
         return sample
@@ -166,10 +177,11 @@ class Pyinfra:
 
     name = "pyinfra"
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, program: Path) -> None:
         self.bench = bench
+        self._program = program
         self._inventory = bench.directory / "pyinfra_hosts.py"
-        config = str(bench.sandbox.layout.ssh_config)
+        config = str(bench.ssh_config)
         hosts = [(name, {"ssh_config_file": config}) for name in bench.hosts]
         self._inventory.write_text(f"hosts = {hosts!r}\n")
 
@@ -177,10 +189,8 @@ class Pyinfra:
         return {"status": self._timed}
 
     def _timed(self) -> Sample:
-        command: list[str | Path] = [TORC.with_name("pyinfra"), "-y", "--parallel", str(self.bench.forks)]
-        sample, _ = run(
-            [*command, self._inventory, "exec", "--", "true"], self.bench.env(), self.bench.directory
-        )
+        forks = ["--parallel", str(self.bench.forks)]
+        sample, _ = self.bench.run([self._program, "-y", *forks, self._inventory, "exec", "--", "true"])
         return sample
 
 
