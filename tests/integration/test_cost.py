@@ -1,0 +1,63 @@
+"""What an operation costs, counted rather than timed: handshakes and tasks for each host."""
+
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.packages import BIN, ROOT
+from tests.remote_support import Fleet
+
+HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
+DOCUMENTED = re.compile(r"^\| `(\w+)` \| (\d) \|", re.MULTILINE)
+RESULT = re.compile(r"^(?:ok|changed|skipping): \[sandbox3\]", re.MULTILINE)
+
+
+def test_one_handshake_for_each_host_and_operation(fleet: Fleet, tmp_path: Path) -> None:
+    number = fleet.sleeping(HOSTS)
+    for operation in ("run", "status", "collect-logs", "stop", "delete-logs"):
+        # another file is another scope for open connections, so there are none
+        config = tmp_path / f"ssh_config_{operation}"
+        config.write_text(fleet.sandbox.layout.ssh_config.read_text())
+        cold = replace(fleet, environment={"TORC_REMOTE_SSH_CONFIG": str(config)})
+        before = fleet.sandbox.handshakes()
+        where = ["-l", tmp_path] if operation == "collect-logs" else []
+        cold.torc("remote", operation, number, *where)
+        gained = {host: count - before[host] for host, count in fleet.sandbox.handshakes().items()}
+        assert gained == dict.fromkeys(HOSTS, 1), operation
+
+
+def documented() -> dict[str, int]:
+    """The tasks for each host by playbook, in the order of a workflow's life, as the page on performance has them."""
+    found = DOCUMENTED.findall((ROOT / "docs/performance.md").read_text())
+    return {playbook: int(tasks) for playbook, tasks in found}
+
+
+def test_every_playbook_of_an_operation_is_documented() -> None:
+    assert {*documented()} == {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
+
+
+@pytest.mark.parametrize("credentials", [True, False], ids=["as the CLI does", "by hand"])
+def test_tasks_for_each_host(fleet: Fleet, tmp_path: Path, credentials: bool) -> None:
+    """On the last host, since what is done once bears the first one's name."""
+    number = fleet.sleeping(HOSTS)
+    (tmp_path / "torc.yml").write_text("plugin: torc.remote.torc_workers\n")
+    (tmp_path / "credentials.json").write_text("{}")
+    variables = {"torc_workflow_id": str(number), "torc_local_output_dir": str(tmp_path / "logs")}
+    if credentials:
+        variables["torc_credentials_file"] = str(tmp_path / "credentials.json")
+    for playbook, tasks in documented().items():
+        done = subprocess.run(
+            [BIN / "ansible-playbook", f"torc.remote.{playbook}", "-i", "torc.yml"]
+            + [word for name, value in variables.items() for word in ("-e", f"{name}={value}")],
+            cwd=tmp_path,
+            env=fleet.env() | {"ANSIBLE_NOCOLOR": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        assert len(RESULT.findall(done.stdout)) <= tasks, done.stdout
