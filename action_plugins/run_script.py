@@ -41,7 +41,8 @@ options:
     type: list
     elements: str
 notes:
-  - The variables torc_api_url, torc_worker_url, torc_credentials_file and torc_host_timeout are read directly.
+  - The variables torc_api_url, torc_worker_url and torc_host_timeout are read directly; for O(worker_environment) also
+    torc_username, torc_password, torc_cookie_header, torc_tls_ca_cert and torc_tls_insecure, which may be vaulted.
 author: The torc-remote developers
 """
 
@@ -70,7 +71,7 @@ from ansible.plugins.action import ActionBase
 try:
     from torc_remote import script as frame
     from torc_remote.client.config import Settings
-    from torc_remote.client.handoff import play_settings, server_key, worker_environment
+    from torc_remote.client.handoff import play_settings, play_url, server_key, worker_environment
     from torc_remote.errors import TorcError
     from torc_remote.family import kill_children
     from torc_remote.ssh_errors import explain
@@ -147,7 +148,7 @@ class ActionModule(ActionBase):
         )
 
     def _settings(self) -> Settings:
-        return play_settings(self._value("torc_api_url"), self._value("torc_credentials_file"))
+        return play_settings(self._value)
 
     def _value(self, name: str) -> Any:
         """A variable's value, None for an undefined one."""
@@ -176,7 +177,7 @@ class ActionModule(ActionBase):
         """
         words = [_text(argument) for argument in arguments]
         if workflow:
-            words = [_text(self._value("torc_workflow_id")), server_key(self._settings().api_url), *words]
+            words = [_text(self._value("torc_workflow_id")), server_key(play_url(self._value)), *words]
         environment = (
             worker_environment(self._settings(), self._value("torc_worker_url")) if with_server else {}
         )

@@ -27,8 +27,11 @@ options:
     description: The server's URL; by default what torc's environment and configuration files say.
     type: str
   credentials_file:
-    description: A private JSON file with the server's credentials; by default torc's environment.
+    description: A private JSON file with the server's credentials, as the CLI makes it.
     type: path
+notes:
+  - The variables torc_username, torc_password, torc_cookie_header, torc_tls_ca_cert and torc_tls_insecure are read
+    directly, and may be vaulted. Without them torc's environment and configuration files count.
 author: The torc-remote developers
 """
 
@@ -76,6 +79,11 @@ class ActionModule(ActionBase):
         """The task's result; the server's "no" is a failed one."""
         result: Result = super().run(tmp, task_vars)
         args = self._task.args
+
+        def variable(name: str) -> Any:
+            """From the task's options or the play; secrets are no options, which Ansible shows."""
+            return args.get(name.removeprefix("torc_")) or self._templar.template((task_vars or {}).get(name))
+
         # this concerns no single host, although Ansible reports it under the first one's name
         result["on_controller"] = True
         calls = {
@@ -84,7 +92,7 @@ class ActionModule(ActionBase):
             "release": self._release,
         }
         try:
-            client = TorcClient(play_settings(args.get("api_url"), args.get("credentials_file")))
+            client = TorcClient(play_settings(variable))
             return result | calls[args["call"]](client, args)
         except TorcError as error:
             return result | {"failed": True, "msg": str(error)}

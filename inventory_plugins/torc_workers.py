@@ -69,15 +69,21 @@ options:
   password:
     description:
       - The password for the server. Encrypt it with Ansible Vault or leave it to the environment.
+      - The plays don't see what stands here. An extra variable C(torc_password), for example in a vaulted file
+        (C(-e @secrets.yml)), reaches both, as the environment does.
     type: str
     env:
       - name: TORC_PASSWORD
+    vars:
+      - name: torc_password
   cookie_header:
     description:
       - The value of a C(Cookie) header for a server behind a login page. Encrypt it as you would a password.
     type: str
     env:
       - name: TORC_COOKIE_HEADER
+    vars:
+      - name: torc_cookie_header
   tls_ca_cert:
     description:
       - A file with the certificates that sign the server's own.
@@ -173,6 +179,7 @@ if TYPE_CHECKING:
     from ansible.parsing.dataloader import DataLoader
 
 FILE_NAMES = ("torc.yml", "torc.yaml", "torc_workers.yml", "torc_workers.yaml")
+OPEN_SETTINGS = ("username", "tls_ca_cert", "tls_insecure")  # no secrets: everybody sees hosts' variables
 SETTINGS = ("api_url", "username", "password", "cookie_header", "tls_ca_cert", "tls_insecure")
 
 
@@ -191,7 +198,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 f"{self.NAME} needs the Python package torc-remote in the interpreter that runs Ansible "
                 f"({MISSING}): {sys.executable} -m pip install torc-remote"
             )
-        self._read_config_data(path)
+        written = self._read_config_data(path)
         try:
             settings = load_settings({name: self._setting(name) for name in SETTINGS})
             workflows = self._workflows(settings, path, cache)
@@ -201,7 +208,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError(str(error)) from None
         self._populate(result)
         # what the file says about the server holds for the plays, too
-        self._set_variables("torc_workers", {"torc_api_url": settings.api_url})
+        told = {"api_url", *(name for name in OPEN_SETTINGS if name in written)}
+        self._set_variables("torc_workers", {f"torc_{name}": getattr(settings, name) for name in told})
 
     def _setting(self, name: str) -> Any:
         """The option as plain text (vaulted ones are decrypted here); empty counts as not given."""

@@ -1,12 +1,14 @@
-"""How the server's address and credentials travel: CLI → play → worker, never as a command line or a variable.
+"""How the server's address and credentials travel: CLI → play → worker, never on a command line.
 
 The CLI writes a private file which the plays' action plugins read; without it (an admin's own play, AWX) they
-take torc's environment variables and configuration files. The worker gets them as exported variables by stdin.
+take the play's variables, which may be vaulted, then torc's environment variables and configuration files. The
+worker gets them as exported variables by stdin.
 """
 
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +17,9 @@ from torc_remote.client.config import Settings, load_settings
 from torc_remote.errors import TorcError
 
 _SECRETS = ("username", "password", "cookie_header", "tls_ca_cert", "tls_insecure")
+# what plays have as variables with the prefix torc_, beside torc_tls_insecure
+_VARIABLES = ("api_url", "username", "password", "cookie_header", "tls_ca_cert")
+_TRUE = ("true", "yes", "on", "1")
 
 
 def write_credentials(path: Path, settings: Settings) -> None:
@@ -23,12 +28,26 @@ def write_credentials(path: Path, settings: Settings) -> None:
         json.dump({name: getattr(settings, name) for name in _SECRETS}, file)
 
 
-def play_settings(api_url: str | None = None, credentials_file: str | None = None) -> Settings:
-    """The settings inside a play: those of the CLI that started it, else those of the environment."""
-    settings = load_settings({"api_url": api_url})
-    if not credentials_file:
-        return settings
-    return replace(settings, **json.loads(Path(credentials_file).read_text()))
+def play_settings(variable: Callable[[str], object]) -> Settings:
+    """The settings inside a play: those of the CLI that started it, else the play's variables, else the environment's.
+
+    ``variable`` gives a variable's value, which may be a vaulted one, or None.
+    """
+    if credentials_file := variable("torc_credentials_file"):
+        settings = load_settings({"api_url": variable("torc_api_url")})
+        return replace(settings, **json.loads(Path(str(credentials_file)).read_text()))
+    # as plain text, which for a vaulted one means that it is decrypted here
+    given: dict[str, object] = {
+        name: str(value) for name in _VARIABLES if (value := variable(f"torc_{name}"))
+    }
+    if str(variable("torc_tls_insecure")).lower() in _TRUE:
+        given["tls_insecure"] = True
+    return load_settings(given)
+
+
+def play_url(variable: Callable[[str], object]) -> str:
+    """The server's URL inside a play."""
+    return load_settings({"api_url": variable("torc_api_url")}).api_url
 
 
 def server_key(api_url: str) -> str:
