@@ -125,6 +125,46 @@ def test_status_of_the_hosts(way: Way, fleet: Fleet, inventory: Path, tmp_path: 
     ]
 
 
+@pytest.mark.slow  # gets all dependencies from the package index
+def test_pipx(fleet: Fleet, inventory: Path, tmp_path: Path) -> None:
+    """Brings ansible-playbook along, which finds the collection; nothing else is on the PATH."""
+    (tmp_path / "wheel").mkdir()
+    wheel = build("wheel", ROOT, tmp_path / "wheel")
+    places = {
+        "PIPX_HOME": tmp_path / "pipx",
+        "PIPX_BIN_DIR": tmp_path / "bin",
+        "PIPX_MAN_DIR": tmp_path / "man",
+    }
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PIPX_", "PYTHON"))
+    }
+    install = ["pipx", "install", "--quiet", "--include-deps", "--python", sys.executable, wheel]
+    done = subprocess.run(
+        [sys.executable, "-m", *install],
+        env=inherited | {name: str(place) for name, place in places.items()},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert run(tmp_path / "bin/torc", "--version", cwd=tmp_path) == f"torc {__version__}\n"
+    workflow = fleet.sleeping()
+    own = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "HOME": str(tmp_path), "TORC_API_URL": fleet.url}
+    command = ["ansible-playbook", "torc.remote.status", "-i", str(inventory)]
+    played = subprocess.run(
+        [tmp_path / "bin" / command[0], *command[1:], "-e", f"torc_workflow_id={workflow}"],
+        env=own | fleet.sandbox.environment,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert played.returncode == 0, played.stdout + played.stderr
+    for host in fleet.sandbox.hosts:
+        assert f"ok: [{host.name}]" in played.stdout
+
+
 def test_version_of_the_wheel(clean_python: Path, tmp_path: Path) -> None:
     torc = clean_python.with_name("torc")
     assert run(torc, "--version", cwd=tmp_path) == f"torc {__version__}\n"
