@@ -48,7 +48,8 @@ hosts:
   returned: for release
 """
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -110,7 +111,7 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return {"skipped": True}
         workflow_id, answers = int(args["workflow_id"]), args["answers"]
-        told = {host: _release_nodes(client, workflow_id, answer) for host, answer in answers.items()}
+        told = _release_named(client, workflow_id, answers)
         idle = _release_idle(client, workflow_id, answers)
         hosts = {host: said for host, said in {**told, **idle}.items() if said}
         return {
@@ -121,23 +122,55 @@ class ActionModule(ActionBase):
         }
 
 
-def _release_nodes(client: TorcClient, workflow_id: int, answer: Mapping[str, Any]) -> Result:
-    """Release the nodes that a host's worker named; how many jobs that, or the worker's own end, terminated."""
-    nodes = [int(node) for node in str(answer.get("nodes", "")).split()]
-    if answer.get("failed"):
+def _release_named(
+    client: TorcClient, workflow_id: int, answers: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Result]:
+    """Release the nodes that the hosts' workers named; how many jobs that, or the workers' own end, terminated."""
+    gone = {host: answer for host, answer in answers.items() if _nodes(answer) and not answer.get("failed")}
+    if not gone:
         return {}
     try:
-        names = str(answer.get("node_names", "")).split()
-        released = [release_compute_node(client, workflow_id, node, names) for node in nodes]
-        changed = any(node.changed for node in released)
-        if not changed and answer.get("state") != "stopped":
-            return {}
-        ended = [
-            client.list_results(workflow_id, compute_node_id=node, status="terminated") for node in nodes
+        at_rest = _nodes_at_rest(client, workflow_id)
+        told = {host: _release_nodes(client, workflow_id, answer, at_rest) for host, answer in gone.items()}
+        results = client.list_results(workflow_id, status="terminated")
+    except TorcError as error:
+        return {host: _untold(error) for host in gone}
+    ended = Counter(result["compute_node_id"] for result in results)
+    for host, said in told.items():
+        if said.get("changed") or gone[host].get("state") == "stopped":
+            said.setdefault("jobs_terminated", sum(ended[node] for node in _nodes(gone[host])))
+    return told
+
+
+def _nodes_at_rest(client: TorcClient, workflow_id: int) -> set[int]:
+    """The nodes that the server knows to be inactive; none while there are jobs that may be theirs all the same."""
+    counts = client.workflow_status(workflow_id)["jobs_by_status"]
+    if counts.get("running") or counts.get("pending"):
+        return set()
+    return {node["id"] for node in client.list_compute_nodes(workflow_id) if not node.get("is_active")}
+
+
+def _release_nodes(
+    client: TorcClient, workflow_id: int, answer: Mapping[str, Any], at_rest: Container[int]
+) -> Result:
+    names = str(answer.get("node_names", "")).split()
+    try:
+        released = [
+            release_compute_node(client, workflow_id, node, names)
+            for node in _nodes(answer)
+            if node not in at_rest
         ]
     except TorcError as error:
-        return {"msg": f"the worker is gone, but the server could not be told: {error}"}
-    return {"changed": changed, "jobs_terminated": sum(map(len, ended))}
+        return _untold(error)
+    return {"changed": True} if any(node.changed for node in released) else {}
+
+
+def _nodes(answer: Mapping[str, Any]) -> list[int]:
+    return [int(node) for node in str(answer.get("nodes", "")).split()]
+
+
+def _untold(error: TorcError) -> Result:
+    return {"msg": f"the worker is gone, but the server could not be told: {error}"}
 
 
 def _release_idle(client: TorcClient, workflow_id: int, answers: Mapping[str, Any]) -> dict[str, Result]:
@@ -145,11 +178,11 @@ def _release_idle(client: TorcClient, workflow_id: int, answers: Mapping[str, An
     gone = {
         host: Registration.parse(answer["registered"])
         for host, answer in answers.items()
-        if answer.get("registered") and not answer.get("nodes") and not answer.get("failed")
+        if answer.get("registered") and not _nodes(answer) and not answer.get("failed")
     }
     if not gone:
         return {}
-    named = [int(node) for answer in answers.values() for node in str(answer.get("nodes", "")).split()]
+    named = [node for answer in answers.values() for node in _nodes(answer)]
     try:
         found = find_nodes(client, workflow_id, [*gone.values()], named)
         for node in sorted(found.dead):
