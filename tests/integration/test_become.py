@@ -1,6 +1,7 @@
 """The roles in other people's plays, as another user than the one that logs in, through sudo."""
 
 import json
+import os
 import pwd
 import re
 import shutil
@@ -101,10 +102,15 @@ def test_the_life_of_a_workflow(become: str, machine: Machine) -> None:
     (record,) = (home / ".local/state/torc-remote").rglob("record")
     pid = re.findall(r"^pid=(\d+)$", record.read_text(), re.MULTILINE)[0]
     assert {path.owner() for path in (record, home / "torc_output", Path("/proc", pid))} == {user.pw_name}
+    # too much to come with the script's answer: it is fetched by the user who logs in
+    big = home / "torc_output/job_stdio/big"
+    big.write_bytes(os.urandom(200_000))
+    shutil.chown(big, user.pw_name)
     machine.play(number, ["status", "stop", "fetch_logs"], keywords, **variables)
     archive = machine.fleet.directory / f"logs/torc_logs_{number}_account.tar.gz"
     with tarfile.open(archive) as packed:
         assert any("torc_worker_" in name for name in packed.getnames())
+        assert any(name.endswith("/big") for name in packed.getnames())
     machine.play(number, ["delete_logs"], keywords, **variables)
     assert not (home / "torc_output").exists()
     assert not [path for path in files(user) if path.startswith("/tmp/torc-logs-")]

@@ -1,7 +1,8 @@
 # shellcheck shell=sh
 # pack_logs.sh WORKFLOW SERVER OUTPUT_DIR ALL_WORKFLOWS KNOWN_MANIFEST CHECK BECOME: packs the logs into a private file.
-# A small archive comes with the answer, for a larger one its file is named. Answers `unchanged` without packing when the manifest is the one that the caller has collected before, and
-# `uncollected` when CHECK says that nothing may be changed. BECOME 1: somebody else logs in and fetches it.
+# A small archive comes with the answer, for a larger one its file is named. Answers `unchanged` without packing when
+# the manifest is the one that the caller has collected before, and `uncollected` when CHECK says that nothing may be
+# changed. BECOME 1: somebody else logs in and fetches it.
 workflow=$1 server=$2 output_dir=$3 all=$4 known=$5 check=$6 become=$7
 umask 077
 file=logs.tar.gz mask=077
