@@ -104,7 +104,9 @@ def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
 
 
 def test_command_lines_show_neither_url_nor_secrets(guarded: Fleet) -> None:
-    number = guarded.workflow(PRINTING, HOSTS)
+    # more than comes with a script's answer, so that sftp has something to do
+    large = {"name": "large", "command": "head -c 100000 /dev/urandom"}
+    number = guarded.workflow([*PRINTING, large], HOSTS)
     with command_lines() as seen:
         guarded.torc("remote", "run", number, "-p", 0.5)
         complete(guarded, number)
