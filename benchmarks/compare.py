@@ -19,7 +19,15 @@ from typing import Any
 from benchmarks.measure import Sample, machine, median
 from benchmarks.relay import far_away
 from benchmarks.server import running_server
-from benchmarks.tools import Bench, Floor, NativeTorc, Pyinfra, TorcRemote, close_connections
+from benchmarks.tools import (
+    Bench,
+    Floor,
+    NativeTorc,
+    Pyinfra,
+    TorcRemote,
+    close_connections,
+    kept_connections,
+)
 from benchmarks.workers import KINDS, install
 from torc_remote import sandbox
 
@@ -43,9 +51,11 @@ def main() -> None:
             install(hosts, options.worker, directory, options.native)
             try:
                 samples = _measure(bench, options)
+                kept = kept_connections(bench)
             finally:
                 close_connections(bench)
     print(_table(samples, options))
+    print(f"\n{len(kept)} connections are kept open; their ssh processes have {sum(kept):.0f} MiB of memory.")
     if options.json:
         options.json.write_text(json.dumps(_as_json(samples, options), indent=1))
 

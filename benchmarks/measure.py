@@ -78,7 +78,7 @@ def tree_memory(root: int) -> float:
     while found:
         found = [child for pid in found for child in _children(pid)]
         family += found
-    return sum(map(_proportional_memory, family)) / 1024
+    return sum(map(process_memory, family))
 
 
 def _children(pid: int) -> list[int]:
@@ -89,12 +89,13 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _proportional_memory(pid: int) -> float:
+def process_memory(pid: int) -> float:
+    """A process's proportional set size in MiB; 0 for one that is gone."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0.0
-    return next((float(line.split()[1]) for line in lines if line.startswith("Pss:")), 0.0)
+    return next((float(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
 
 
 def median(samples: Sequence[Sample]) -> Sample:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measure import CommandFailedError, Sample, run
+from benchmarks.measure import CommandFailedError, Sample, process_memory, run
 from torc_remote.sandbox import Sandbox
 
 TORC = Path(sys.executable).with_name("torc")
@@ -196,19 +196,33 @@ class Pyinfra:
 
 def close_connections(bench: Bench) -> None:
     """End the ssh masters that our commands have left."""
-    sockets = subprocess.run(
-        [sys.executable, "-c", _PRINT_CONTROL_DIR],
-        env=bench.env(),
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    for socket in Path(sockets).glob("*"):
+    for socket in _control_dir(bench).glob("*"):
         subprocess.run(
             ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "-F", "/dev/null", "any"],
             capture_output=True,
             check=False,
         )
+
+
+def kept_connections(bench: Bench) -> list[float]:
+    """The memory in MiB of each ssh master that our commands have left."""
+    title = f"ssh: {_control_dir(bench)}/"
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,args="], capture_output=True, text=True, check=True
+    ).stdout
+    lines = [line.split(None, 1) for line in listed.splitlines()]
+    return [process_memory(int(pid)) for pid, args in lines if args.startswith(title)]
+
+
+def _control_dir(bench: Bench) -> Path:
+    printed = subprocess.run(
+        [sys.executable, "-c", _PRINT_CONTROL_DIR],
+        env=bench.env(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return Path(printed.stdout.strip())
 
 
 _PRINT_CONTROL_DIR = """

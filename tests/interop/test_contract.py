@@ -15,6 +15,7 @@ DIFFERENT = {
     "test_an_unknown_column_to_sort_by_is_named": "torc-server sorts by the ID then, and doesn't say so",
     "test_resource_requirements": "torc-server takes a second record of a name; a job can't say which it wants",
     "test_files_and_user_data": "torc-server breaks off at user data without a value",
+    "test_jobs_whose_input_data_changed": "torc-server breaks off at user data without a value",
     "test_what_must_exist_before_a_start": "torc-server breaks off at user data without a value",
 }
 
