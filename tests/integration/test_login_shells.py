@@ -1,5 +1,6 @@
 """Accounts with other login shells and noisy login files, through a real sshd; and a host that is no POSIX system."""
 
+import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,9 +79,12 @@ def test_any_login_shell_with_noisy_files(there: Fleet, machine: AccountMachine,
 
 @pytest.mark.usefixtures("noise")
 def test_collect_names_the_login_files_that_sftp_cannot_bear(there: Fleet, machine: AccountMachine) -> None:
+    """A small archive comes with the script's answer, in which noise is told apart; a larger one needs sftp."""
     machine.set_shell(shutil.which("bash") or "/bin/bash")
     number = there.sleeping()
     log = machine.write(f"torc_output/job_stdio/job_wf{number}_j1_r1_a1.o", "a line\n")
+    assert there.hosts("collect-logs", number)["account"]["state"] == "collected"
+    machine.write(f"torc_output/job_stdio/job_wf{number}_j2_r1_a1.o", random.randbytes(100_000).hex())
     failed = there.hosts("collect-logs", number, "--delete", code=1)["account"]
     assert failed["state"] == "failed"
     assert "login files (.bashrc, .cshrc, …) print something" in failed["reason"]
