@@ -32,6 +32,7 @@ from benchmarks.workers import KINDS, install
 from torc_remote import sandbox
 
 OPERATIONS = ["run", "status", "status, warm", "collect-logs", "stop", "delete-logs"]
+_NATIVE = Path.home() / ".cache/torc-remote/torc-1.0.0/bin/torc"
 Samples = dict[str, dict[str, list[Sample]]]
 
 
@@ -71,18 +72,17 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--delay", type=float, default=0, help="of the links, in ms in each direction")
     parser.add_argument("--worker", choices=[*KINDS, "native"], default="idle", help="what the hosts start")
-    parser.add_argument("--native", type=Path, default=_native(), help="the native torc to compare with")
+    parser.add_argument(
+        "--native", type=Path, default=_NATIVE, help="the native torc to compare with, if there is one"
+    )
     parser.add_argument("--pyinfra", type=Path, help="the pyinfra to compare with")
     parser.add_argument("--json", type=Path, help="write all samples there")
     options = parser.parse_args()
+    if not options.native.is_file():
+        options.native = None
     if options.worker == "native" and not options.native:
         parser.error("there is no native torc; scripts/install-torc builds it")
     return options
-
-
-def _native() -> Path | None:
-    cached = Path.home() / ".cache/torc-remote/torc-1.0.0/bin/torc"
-    return cached if cached.exists() else None
 
 
 def _measure(bench: Bench, options: argparse.Namespace) -> Samples:

@@ -190,7 +190,11 @@ class Pyinfra:
 
     def _timed(self) -> Sample:
         forks = ["--parallel", str(self.bench.forks)]
+        before = self.bench.sandbox.handshakes()
         sample, _ = self.bench.run([self._program, "-y", *forks, self._inventory, "exec", "--", "true"])
+        missed = [host for host, count in self.bench.sandbox.handshakes().items() if count == before[host]]
+        if missed:
+            raise CommandFailedError(f"pyinfra did not log in to {missed}")
         return sample
 
 
