@@ -104,7 +104,8 @@ def _turns(bench: Bench, options: argparse.Namespace) -> Iterator[tuple[str, str
         tools.append(NativeTorc(bench, options.native))
     if options.pyinfra:
         tools.append(Pyinfra(bench, options.pyinfra.absolute()))
-    for operation in OPERATIONS:
+    last = max(OPERATIONS.index(operation) for operation in options.only)
+    for operation in OPERATIONS[: last + 1]:
         for tool in tools:
             action = tool.operations().get(operation)
             # what is not asked for is needed all the same: nothing can be stopped that was not started

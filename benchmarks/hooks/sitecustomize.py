@@ -1,0 +1,79 @@
+"""Read by each Python of a command that is profiled: notes in the file PROFILE_NOTES when it does what.
+
+What is noted are lines of JSON: ``what``, the time, and the processor time that the process has used so far.
+"""
+
+import atexit
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+_WORKER = "ansible.executor.process.worker"
+
+
+def _note(what: str, who: int = resource.RUSAGE_SELF) -> None:
+    usage = resource.getrusage(who)
+    line = {
+        "what": what,
+        "time": time.time(),
+        "user": usage.ru_utime,
+        "system": usage.ru_stime,
+        "faults": usage.ru_minflt,
+    }
+    with open(os.environ["PROFILE_NOTES"], "a") as notes:  # noqa: PTH123 - the less is imported here the better
+        notes.write(json.dumps(line) + "\n")
+
+
+def _noted(method: Callable[[Any], Any], before: str, after: str) -> Callable[[Any], Any]:
+    def run(self: Any) -> Any:
+        _note(before)
+        try:
+            return method(self)
+        finally:
+            _note(after)
+            _note("child's children", resource.RUSAGE_CHILDREN)
+
+    return run
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Notes when Ansible begins to fork for a host, and what the host's process does."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name != _WORKER:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec and spec.loader:
+            load = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                load(module)
+                process = module.WorkerProcess
+                process._run = _noted(process._run, "child begins", "child ends")
+                start = process.start
+
+                def noted_start(self: Any) -> None:
+                    _note("fork")
+                    start(self)
+
+                process.start = noted_start
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]  # for this one module
+        return spec
+
+
+if os.environ.get("PROFILE_NOTES") and any(word.endswith("ansible-playbook") for word in sys.orig_argv[:3]):
+    _note("ansible begins")
+    atexit.register(_note, "ansible ends")  # its forks end otherwise
+    sys.meta_path.insert(0, _Finder())

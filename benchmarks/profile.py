@@ -1,0 +1,101 @@
+"""Where the time of `torc remote status` goes: start-up, forks, the hosts' processes, the end.
+
+    .venv/bin/python -m benchmarks.profile --hosts 100
+
+Ansible is watched from inside (hooks/sitecustomize.py), over connections that are open. Prints Markdown tables.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import machine
+from benchmarks.server import running_server
+from benchmarks.tools import RUN_OPTIONS, TORC, Bench, close_connections
+from benchmarks.workers import install
+from torc_remote import sandbox
+
+Notes = dict[str, list[dict[str, Any]]]
+
+
+def main() -> None:
+    """Parse the options, run, print."""
+    parser = argparse.ArgumentParser(prog="benchmarks.profile", description=__doc__.splitlines()[0])
+    parser.add_argument("--hosts", type=int, default=100)
+    parser.add_argument("--forks", type=int, default=10, help="hosts at a time")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="torc-bench.") as name:
+        directory = Path(name)
+        with running_server(directory) as url, sandbox.start(options.hosts, directory / "hosts") as hosts:
+            bench = Bench(hosts, url, directory, options.forks, hosts.layout.ssh_config)
+            install(hosts, "idle", directory, None)
+            try:
+                _profile(bench)
+            finally:
+                close_connections(bench)
+
+
+def _profile(bench: Bench) -> None:
+    number = bench.new_workflow()
+    command: list[str | Path] = [TORC, "remote", "status", number, "--max-parallel-ssh", str(bench.forks)]
+    bench.run([TORC, "remote", "run", number, *RUN_OPTIONS])
+    bench.run(command)  # every connection is open now, every compiled file written
+    notes_file = bench.directory / "notes"
+    hooks = {"PYTHONPATH": str(Path(__file__).with_name("hooks")), "PROFILE_NOTES": str(notes_file)}
+    begin = time.time()
+    bench.run(command, bench.env() | hooks)
+    end = time.time()
+    notes: Notes = {}
+    for line in notes_file.read_text().splitlines():
+        note = json.loads(line)
+        notes.setdefault(note["what"], []).append(note)
+    print(f"Status of {len(bench.hosts)} hosts, {bench.forks} parallel, connections open. {machine()}.\n")
+    _print_stages(notes, begin, end)
+    _print_processes(notes, len(bench.hosts))
+
+
+def _print_stages(notes: Notes, begin: float, end: float) -> None:
+    first, last = notes["fork"][0]["time"], max(note["time"] for note in notes["child ends"])
+    started, ended = notes["ansible begins"][0]["time"], notes["ansible ends"][0]["time"]
+    stages = {
+        "our start, the server's answer, ansible-runner's start": started - begin,
+        "Ansible's start, inventory, playbook": first - started,
+        "the hosts, from the first fork to the last answer": last - first,
+        "Ansible's end": ended - last,
+        "the last events, ansible-runner's end, report": end - ended,
+    }
+    print("| stage | s |\n|---|---:|")
+    for stage, seconds in stages.items():
+        print(f"| {stage} | {seconds:.2f} |")
+
+
+def _print_processes(notes: Notes, hosts: int) -> None:
+    def per_host(later: str, earlier: str | None = None) -> list[float]:
+        figures = []
+        for key, factor in (("user", 1000), ("system", 1000), ("faults", 1)):
+            total = sum(note[key] for note in notes[later])
+            total -= sum(note[key] for note in notes[earlier]) if earlier else 0
+            figures.append(factor * total / hosts)
+        return figures
+
+    first, last = notes["fork"][0], notes["ansible ends"][0]
+    parent = [
+        factor * (last[key] - first[key]) / hosts
+        for key, factor in (("user", 1000), ("system", 1000), ("faults", 1))
+    ]
+    rows = {
+        "Ansible's main process: variables, fork, result, events": parent,
+        "the host's fork, before its task": per_host("child begins"),
+        "the host's fork, the task": per_host("child ends", "child begins"),
+        "the ssh client": per_host("child's children"),
+    }
+    print("\n| for each host | user ms | system ms | page faults |\n|---|---:|---:|---:|")
+    for row, (user, system, faults) in rows.items():
+        print(f"| {row} | {user:.1f} | {system:.1f} | {faults:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
