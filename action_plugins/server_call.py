@@ -16,22 +16,15 @@ options:
     type: str
     choices: [version, initialize, release]
     required: true
-  workflow_id:
-    description: The workflow; not needed for V(version).
-    type: int
   answers:
-    description: What each host's stop script answered, by inventory name, for V(release).
-    type: dict
-    default: {}
-  api_url:
-    description: The server's URL; by default what torc's environment and configuration files say.
+    description:
+      - For V(release), the name of the variable that holds, for each host of the play, what its script answered.
+      - It is a name because a template over all hosts costs more than the call.
     type: str
-  credentials_file:
-    description: A private JSON file with the server's credentials, as the CLI makes it.
-    type: path
 notes:
-  - The variables torc_username, torc_password, torc_cookie_header, torc_tls_ca_cert and torc_tls_insecure are read
-    directly, and may be vaulted. Without them torc's environment and configuration files count.
+  - The variables torc_workflow_id and torc_api_url are read directly; so are torc_username, torc_password,
+    torc_cookie_header, torc_tls_ca_cert and torc_tls_insecure, which may be vaulted. Without them torc's environment
+    and configuration files count.
 author: The torc-remote developers
 """
 
@@ -72,19 +65,14 @@ Result = dict[str, Any]
 class ActionModule(ActionBase):
     """One call, or the few that belong together."""
 
-    _VALID_ARGS = frozenset(("call", "workflow_id", "answers", "api_url", "credentials_file"))
+    _VALID_ARGS = frozenset(("call", "answers"))
     _supports_check_mode = True
     _supports_async = False
 
     def run(self, tmp: str | None = None, task_vars: Mapping[str, Any] | None = None) -> Result:
         """The task's result; the server's "no" is a failed one."""
         result: Result = super().run(tmp, task_vars)
-        args = self._task.args
-
-        def variable(name: str) -> Any:
-            """From the task's options or the play; secrets are no options, which Ansible shows."""
-            return args.get(name.removeprefix("torc_")) or self._templar.template((task_vars or {}).get(name))
-
+        self._variables = task_vars or {}
         # this concerns no single host, although Ansible reports it under the first one's name
         result["on_controller"] = True
         calls = {
@@ -93,24 +81,28 @@ class ActionModule(ActionBase):
             "release": self._release,
         }
         try:
-            client = TorcClient(play_settings(variable))
-            return result | calls[args["call"]](client, args)
+            return result | calls[self._task.args["call"]](TorcClient(play_settings(self._value)))
         except TorcError as error:
             return result | {"failed": True, "msg": str(error)}
 
-    def _version(self, client: TorcClient, args: Mapping[str, Any]) -> Result:
+    def _value(self, name: str) -> Any:
+        """A variable's value, None for an undefined one. Secrets are no options of the task, which Ansible shows."""
+        return self._templar.template(self._variables.get(name))
+
+    def _version(self, client: TorcClient) -> Result:
         return {"version": worker_version(client)}
 
-    def _initialize(self, client: TorcClient, args: Mapping[str, Any]) -> Result:
-        return {
-            "changed": ensure_runnable(client, int(args["workflow_id"]), change=not self._task.check_mode)
-        }
+    def _initialize(self, client: TorcClient) -> Result:
+        workflow_id = int(self._value("torc_workflow_id"))
+        return {"changed": ensure_runnable(client, workflow_id, change=not self._task.check_mode)}
 
-    def _release(self, client: TorcClient, args: Mapping[str, Any]) -> Result:
+    def _release(self, client: TorcClient) -> Result:
         """For all hosts in one call: Ansible would need a process for each."""
         if self._task.check_mode:
             return {"skipped": True}
-        workflow_id, answers = int(args["workflow_id"]), args["answers"]
+        workflow_id, name = int(self._value("torc_workflow_id")), self._task.args["answers"]
+        hosts_of_play, hostvars = self._variables["ansible_play_hosts_all"], self._variables["hostvars"]
+        answers = {host: hostvars[host].get(name, {}) for host in hosts_of_play}
         told = _release_named(client, workflow_id, answers)
         idle = _release_idle(client, workflow_id, answers)
         hosts = {host: said for host, said in {**told, **idle}.items() if said}
@@ -138,7 +130,7 @@ def _release_named(
     ended = Counter(result["compute_node_id"] for result in results)
     for host, said in told.items():
         if said.get("changed") or gone[host].get("state") == "stopped":
-            said.setdefault("jobs_terminated", sum(ended[node] for node in _nodes(gone[host])))
+            said["jobs_terminated"] = sum(ended[node] for node in _nodes(gone[host]))
     return told
 
 

@@ -13,11 +13,14 @@ VARIABLE = re.compile(r"\btorc_[a-z_]+\b")
 # how the CLI hands over the server's credentials; people use torc's environment variables
 PRIVATE = {"torc_credentials_file"}
 
-# what torc.remote.run_script reads by itself, and with which of its options
-READ_BY_RUN_SCRIPT = {
+# what torc.remote.run_script and torc.remote.server_call read by themselves, and with which of their options
+READ_BY_ACTIONS = {
     "script:": {"torc_host_timeout"},
     "workflow: true": {"torc_workflow_id", "torc_api_url"},
     "worker_environment: true": {"torc_worker_url"},
+    "torc.remote.server_call:": {"torc_api_url"},
+    "call: initialize": {"torc_workflow_id"},
+    "call: release": {"torc_workflow_id"},
 }
 PLUGINS = Path(__file__).resolve().parents[2] / "action_plugins"
 
@@ -40,7 +43,7 @@ def test_defaults_are_those_of_the_argument_specs(role: Path) -> None:
 
 def read_by_plugins(tasks: str) -> set[str]:
     """The variables that are read by the actions without being named in the tasks."""
-    found = {name for option, names in READ_BY_RUN_SCRIPT.items() if option in tasks for name in names}
+    found = {name for option, names in READ_BY_ACTIONS.items() if option in tasks for name in names}
     for plugin in ("fetch_logs", "install_torc"):
         if f"torc.remote.{plugin}:" in tasks:
             source = (PLUGINS / f"{plugin}.py").read_text()
