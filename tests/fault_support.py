@@ -95,6 +95,16 @@ def await_running(fleet: Fleet, number: int) -> None:
     wait_until(lambda: set(jobs(fleet, number)) == {"running"}, 30)
 
 
+def stop_after_reboot(fleet: Fleet, number: int, host: str) -> None:
+    """Status tells of the reboot, stop reports the job that went down with the worker; then it may run again."""
+    said = fleet.torc("remote", "status", number).stdout
+    assert "Not Running: the machine was rebooted since it was started" in said
+    stopped = fleet.hosts("stop", number)[host]
+    assert (stopped["state"], stopped["jobs_terminated"]) == ("stale", 1)
+    assert jobs(fleet, number) == ["terminated"]
+    reset(fleet, number)
+
+
 def hook_sessions(sandbox: Sandbox) -> None:
     """Let each session of a sandbox read `~/.host`, in which a test makes the host another one."""
     session = sandbox.layout.directory / "session"

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import Server
 from tests.container_support import SYSTEMS, Container, build_images, container
-from tests.fault_support import await_running, jobs, reset
+from tests.fault_support import await_running, reset, stop_after_reboot
 from tests.remote_support import Fleet
 from tests.support import wait_until
 
@@ -36,12 +36,7 @@ run starts a new worker, whose number the one before may have had."""
         assert fleet.hosts("run", number)["container"]["state"] == "registered"
         await_running(fleet, number)
         machine.reboot()
-        said = fleet.torc("remote", "status", number).stdout
-        assert "Not Running: the machine was rebooted since it was started" in said
-        stopped = fleet.hosts("stop", number)["container"]
-        assert (stopped["state"], stopped["jobs_terminated"]) == ("stale", 1)
-        assert jobs(fleet, number) == ["terminated"]
-        reset(fleet, number)
+        stop_after_reboot(fleet, number, "container")
         assert fleet.hosts("run", number)["container"]["state"] == "registered"
         await_running(fleet, number)
         assert fleet.hosts("stop", number)["container"]["state"] == "stopped"

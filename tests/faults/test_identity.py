@@ -26,6 +26,7 @@ from tests.fault_support import (
     shims,
     start_worker,
     stat,
+    stop_after_reboot,
 )
 from tests.remote_support import Fleet
 from tests.support import wait_until
@@ -96,12 +97,7 @@ time, and the jobs that went down with the worker are reported as terminated."""
         edit(
             record(fleet.home("sandbox1"), number), pid=foreign, start=stat(foreign)[19], boot="another-boot"
         )
-        said = fleet.torc("remote", "status", number).stdout
-        assert "Not Running: the machine was rebooted since it was started" in said
-        stopped = fleet.hosts("stop", number)["sandbox1"]
-        assert (stopped["state"], stopped["jobs_terminated"]) == ("stale", 1)
-        assert jobs(fleet, number) == ["terminated"]
-        reset(fleet, number)
+        stop_after_reboot(fleet, number, "sandbox1")
         assert states(fleet, "run", number) == {"sandbox1": "registered"}
     fleet.hosts("stop", number)
 

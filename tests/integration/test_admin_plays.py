@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Server
-from tests.packages import BIN, ROOT
+from tests.packages import ROOT, run_ansible
 from tests.remote_support import Fleet
 from tests.support import wait_until
 
@@ -50,16 +50,7 @@ class Admin:
 
     def play(self, playbook: str, number: int, *args: str, code: int | None = 0) -> Played:
         command = [f"torc.remote.{playbook}", "-i", "torc.yml", "-e", f"torc_workflow_id={number}", *args]
-        done = subprocess.run(
-            [BIN / "ansible-playbook", *command],
-            cwd=self.directory,
-            env=self.fleet.env() | {"ANSIBLE_NOCOLOR": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = run_ansible("ansible-playbook", *command, cwd=self.directory, env=self.fleet.env())
         text = done.stdout + done.stderr
         assert code is None or done.returncode == code, f"{command}\n{text}"
         return Played(done.returncode, text)

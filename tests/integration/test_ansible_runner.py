@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.conftest import StartServer
-from tests.packages import BIN, ROOT
+from tests.packages import BIN, ROOT, run_ansible
 from tests.remote_support import Fleet
 from torc_remote.sandbox import Sandbox
 
@@ -72,22 +72,13 @@ class Runner:
             "PATH": f"{BIN}:{self.fleet.env()['PATH']}",
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
             "ANSIBLE_HOST_KEY_CHECKING": "True",
-            "ANSIBLE_NOCOLOR": "1",
         }
 
     def run(self, playbook: str, number: int, *words: str) -> str:
         """Run a playbook, which must go well; what ansible-playbook printed."""
         words = ("-vvv", "--vault-password-file", str(self.key), "-e", f"torc_workflow_id={number}", *words)
-        done = subprocess.run(
-            [BIN / "ansible-runner", "run", self.directory, "-p", playbook, f"--cmdline={shlex.join(words)}"],
-            env=self.environment(),
-            cwd=self.directory.parent,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        play = ["run", self.directory, "-p", playbook, f"--cmdline={shlex.join(words)}"]
+        done = run_ansible("ansible-runner", *play, cwd=self.directory.parent, env=self.environment())
         assert done.returncode == 0, done.stdout + done.stderr
         assert PASSWORD not in done.stdout + done.stderr
         return done.stdout

@@ -17,7 +17,7 @@ import yaml
 
 from tests.account_support import CAN_MAKE, WHY_NOT, AccountMachine, account_machine
 from tests.conftest import StartServer
-from tests.packages import BIN
+from tests.packages import run_ansible
 from tests.remote_support import Fleet
 
 pytestmark = [
@@ -51,16 +51,8 @@ class Machine:
         play = {"hosts": f"torc_workflow_{number}", "gather_facts": False, "roles": names, **keywords}
         (directory / "site.yml").write_text(yaml.safe_dump([play]))
         given = variables | {"torc_workflow_id": number, "torc_local_output_dir": "logs"}
-        done = subprocess.run(
-            [BIN / "ansible-playbook", "-i", "torc.yml", "-e", json.dumps(given), "site.yml"],
-            cwd=directory,
-            env=self.fleet.env() | {"ANSIBLE_NOCOLOR": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        words = ["-i", "torc.yml", "-e", json.dumps(given), "site.yml"]
+        done = run_ansible("ansible-playbook", *words, cwd=directory, env=self.fleet.env())
         assert done.returncode == 0, done.stdout + done.stderr
         assert PASSWORD not in done.stdout + done.stderr
 

@@ -1,13 +1,13 @@
 """What an operation costs, counted rather than timed: handshakes and tasks for each host."""
 
+import json
 import re
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.packages import BIN, ROOT
+from tests.packages import ROOT, run_ansible
 from tests.remote_support import Fleet
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
@@ -49,15 +49,7 @@ def test_tasks_for_each_host(fleet: Fleet, tmp_path: Path, credentials: bool) ->
     if credentials:
         variables["torc_credentials_file"] = str(tmp_path / "credentials.json")
     for playbook, tasks in documented().items():
-        done = subprocess.run(
-            [BIN / "ansible-playbook", f"torc.remote.{playbook}", "-i", "torc.yml"]
-            + [word for name, value in variables.items() for word in ("-e", f"{name}={value}")],
-            cwd=tmp_path,
-            env=fleet.env() | {"ANSIBLE_NOCOLOR": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )
+        words = [f"torc.remote.{playbook}", "-i", "torc.yml", "-e", json.dumps(variables)]
+        done = run_ansible("ansible-playbook", *words, cwd=tmp_path, env=fleet.env())
+        assert done.returncode == 0, done.stdout + done.stderr
         assert len(RESULT.findall(done.stdout)) <= tasks, done.stdout

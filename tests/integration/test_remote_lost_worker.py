@@ -16,12 +16,18 @@ def job_pid(fleet: Fleet) -> int:
     return pid
 
 
-def test_start_tells_the_server_about_the_lost_worker_before(fleet: Fleet) -> None:
+def with_a_lost_worker(fleet: Fleet) -> tuple[int, int]:
+    """A workflow whose worker on sandbox1 was killed while its job runs on; its ID and the job's PID."""
     number = fleet.workflow([{"name": "left", "command": "echo $$ >job.pid; sleep 300"}], ["sandbox1"])
     lost = fleet.hosts("run", number)["sandbox1"]["pid"]
     job = job_pid(fleet)
     os.kill(lost, signal.SIGKILL)
     wait_until(lambda: fleet.hosts("status", number)["sandbox1"]["state"] == "exited", 20)
+    return number, job
+
+
+def test_start_tells_the_server_about_the_lost_worker_before(fleet: Fleet) -> None:
+    number, job = with_a_lost_worker(fleet)
     report = fleet.hosts("run", number)["sandbox1"]
     assert report["jobs_terminated"] == 1
     assert "running" not in fleet.torc("jobs", "list", number).stdout
@@ -46,11 +52,7 @@ def test_a_node_of_another_database_is_left_alone(fleet: Fleet) -> None:
 
 def test_logs_of_a_lost_worker_stay_while_its_job_writes(fleet: Fleet) -> None:
     """When they go, the server learns which jobs were its own: only the worker's log knew."""
-    number = fleet.workflow([{"name": "left", "command": "echo $$ >job.pid; sleep 300"}], ["sandbox1"])
-    lost = fleet.hosts("run", number)["sandbox1"]["pid"]
-    job = job_pid(fleet)
-    os.kill(lost, signal.SIGKILL)
-    wait_until(lambda: fleet.hosts("status", number)["sandbox1"]["state"] == "exited", 20)
+    number, job = with_a_lost_worker(fleet)
     refused = fleet.hosts("collect-logs", number, "--delete", code=1)["sandbox1"]
     assert refused["state"] == "not_deleted"
     assert f"jobs of a worker that was killed are still running there (PID {job}" in refused["reason"]
