@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.engine import CACHE
 from benchmarks.measure import Sample, machine, median
 from benchmarks.relay import far_away
 from benchmarks.server import running_server
@@ -32,7 +33,6 @@ from benchmarks.workers import KINDS, install
 from torc_remote import sandbox
 
 OPERATIONS = ["run", "status", "status, warm", "collect-logs", "stop", "delete-logs"]
-_NATIVE = Path.home() / ".cache/torc-remote/torc-1.0.0/bin/torc"
 Samples = dict[str, dict[str, list[Sample]]]
 
 
@@ -73,7 +73,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--delay", type=float, default=0, help="of the links, in ms in each direction")
     parser.add_argument("--worker", choices=[*KINDS, "native"], default="idle", help="what the hosts start")
     parser.add_argument(
-        "--native", type=Path, default=_NATIVE, help="the native torc to compare with, if there is one"
+        "--native", type=Path, default=CACHE / "torc", help="the native torc to compare with, if there is one"
     )
     parser.add_argument("--pyinfra", type=Path, help="the pyinfra to compare with")
     parser.add_argument("--json", type=Path, help="write all samples there")

@@ -73,24 +73,20 @@ def _print_stages(notes: Notes, begin: float, end: float) -> None:
 
 
 def _print_processes(notes: Notes, hosts: int) -> None:
-    def per_host(later: str, earlier: str | None = None) -> list[float]:
-        figures = []
-        for key, factor in (("user", 1000), ("system", 1000), ("faults", 1)):
-            total = sum(note[key] for note in notes[later])
-            total -= sum(note[key] for note in notes[earlier]) if earlier else 0
-            figures.append(factor * total / hosts)
-        return figures
+    def per_host(later: list[dict[str, Any]], earlier: list[dict[str, Any]]) -> list[float]:
+        """User and system time in ms, page faults."""
+        return [
+            factor * (sum(note[key] for note in later) - sum(note[key] for note in earlier)) / hosts
+            for key, factor in (("user", 1000), ("system", 1000), ("faults", 1))
+        ]
 
-    first, last = notes["fork"][0], notes["ansible ends"][0]
-    parent = [
-        factor * (last[key] - first[key]) / hosts
-        for key, factor in (("user", 1000), ("system", 1000), ("faults", 1))
-    ]
     rows = {
-        "Ansible's main process: variables, fork, result, events": parent,
-        "the host's fork, before its task": per_host("child begins"),
-        "the host's fork, the task": per_host("child ends", "child begins"),
-        "the ssh client": per_host("child's children"),
+        "Ansible's main process: variables, fork, result, events": per_host(
+            notes["ansible ends"], notes["fork"][:1]
+        ),
+        "the host's fork, before its task": per_host(notes["child begins"], []),
+        "the host's fork, the task": per_host(notes["child ends"], notes["child begins"]),
+        "the ssh client": per_host(notes["child's children"], []),
     }
     print("\n| for each host | user ms | system ms | page faults |\n|---|---:|---:|---:|")
     for row, (user, system, faults) in rows.items():

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from torc_remote.sandbox import Sandbox
@@ -50,11 +50,7 @@ async def _listen(addresses: list[str], port: int, relay_port: int, delay: float
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
     """Each piece arrives so much later than it was sent; many may be on their way at once."""
     loop = asyncio.get_running_loop()
-    with_end = True
-    while with_end:
-        try:
-            data = await reader.read(_CHUNK)
-        except ConnectionError:
-            data = b""
-        with_end = bool(data)
-        loop.call_later(delay, writer.write if data else writer.close, *([data] if data else []))
+    with suppress(ConnectionError):
+        while data := await reader.read(_CHUNK):
+            loop.call_later(delay, writer.write, data)
+    loop.call_later(delay, writer.close)
