@@ -19,7 +19,7 @@ options:
   answers:
     description:
       - For V(release), the name of the variable that holds, for each host of the play, what its script answered.
-      - It is a name because a template over all hosts costs more than the call.
+      - It is a name, as the arguments of M(torc.remote.run_script) are.
     type: str
 notes:
   - The variables torc_workflow_id and torc_api_url are read directly; so are torc_username, torc_password,
