@@ -12,6 +12,7 @@ import pexpect
 import pytest
 
 from tests.conftest import Server, StartServer
+from tests.support import wait_until
 
 USERS = itertools.count()
 TORC = Path(sys.executable).with_name("torc")
@@ -229,7 +230,9 @@ def test_the_id_may_be_left_out_on_a_terminal(cli: Cli) -> None:
 def test_interrupted_at_a_question(cli: Cli) -> None:
     workflow_id = cli.create()
     terminal = cli.on_terminal("delete", workflow_id)
-    terminal.expect_exact("Delete workflow")
+    terminal.expect_exact("[y/N]: ")
+    # a Ctrl-C between the question and the reading of the answer is noticed with the next key only
+    wait_until(lambda: Path(f"/proc/{terminal.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S")
     terminal.sendintr()
     terminal.expect(pexpect.EOF)
     terminal.close()
