@@ -101,17 +101,18 @@ def _run(
     )  # not the runner's extravars, in which Ansible would look for templates
     variables.write_text(as_data({**play.variables, **server}))
     # The runner calls the handler while it reads ansible's output and breaks when that takes long.
-    events: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+    events: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
     thread, runner = ansible_runner.run_async(
         private_data_dir=str(directory),
         playbook=f"torc.remote.{play.playbook}",
         inventory=str(hosts),
-        cmdline=f"-e {shlex.quote(f'@{variables}')}",
+        cmdline=f"-e {shlex.quote(f'@{variables}')} --skip-tags by_hand",
         envvars=_environment(directory),
         forks=play.forks,
         settings={"pexpect_timeout": 1},
         quiet=True,
         event_handler=events.put,
+        finished_callback=lambda runner: events.put(None),
         cancel_callback=lambda: False,  # with one the runner leaves the signals to us
     )
     gathered = _Gathered(inventory, play.on_result)
@@ -120,9 +121,12 @@ def _run(
             # The runner would kill ansible-playbook alone: its tasks have sessions of their own, and files to remove.
             end_descendants(_CLEANUP_SECONDS)
         try:
-            gathered.add(events.get(timeout=0.1))
+            event = events.get(timeout=0.1)
         except queue.Empty:
             continue
+        if event is None:
+            break
+        gathered.add(event)
     if terminated.is_set():
         raise InterruptedPlayError("Interrupted. What was started on the hosts goes on.")
     if gathered.controller_error:
@@ -149,7 +153,7 @@ class _Gathered:
             return
         data = event["event_data"]
         result = data.get("res") or {}
-        if _on_controller(data, result):
+        if result.get("on_controller"):
             # a task that runs once bears the first host's name
             if "hosts" in result:
                 self._add_hosts(result["hosts"])
@@ -169,12 +173,6 @@ class _Gathered:
             self.answers[host].values.update(values)
             if "msg" in values:
                 self.answers[host].status = "failed"
-
-
-def _on_controller(data: Mapping[str, Any], result: Mapping[str, Any]) -> bool:
-    return data.get("task_action") == "ansible.builtin.validate_argument_spec" or result.get(
-        "on_controller", False
-    )
 
 
 def _environment(directory: Path) -> dict[str, str]:
