@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,8 +33,8 @@ def play_settings(variable: Callable[[str], object]) -> Settings:
     ``variable`` gives a variable's value, which may be a vaulted one, or None.
     """
     if credentials_file := variable("torc_credentials_file"):
-        settings = load_settings({"api_url": variable("torc_api_url")})
-        return replace(settings, **json.loads(Path(str(credentials_file)).read_text()))
+        secrets = json.loads(Path(str(credentials_file)).read_text())
+        return Settings(api_url=str(variable("torc_api_url")), **secrets)
     # as plain text, which for a vaulted one means that it is decrypted here
     given: dict[str, object] = {
         name: str(value) for name in _VARIABLES if (value := variable(f"torc_{name}"))
@@ -47,7 +46,11 @@ def play_settings(variable: Callable[[str], object]) -> Settings:
 
 def play_url(variable: Callable[[str], object]) -> str:
     """The server's URL inside a play."""
-    return load_settings({"api_url": variable("torc_api_url")}).api_url
+    url = variable("torc_api_url")
+    # each host asks, and the CLI has read the configuration files already
+    if variable("torc_credentials_file"):
+        return str(url)
+    return load_settings({"api_url": url}).api_url
 
 
 def server_key(api_url: str) -> str:
