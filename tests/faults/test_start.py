@@ -67,9 +67,16 @@ def test_15_twice_at_the_same_moment(fleet: Fleet) -> None:
     assert worker_pids(fleet, number) == {host["pid"] for host in hosts}
 
 
+def sleeping_twice(fleet: Fleet) -> int:
+    """A workflow that is not complete when the worker that runs its first job has been killed."""
+    after = {"depends_on": ["first"], "cancel_on_blocking_job_failure": False}
+    jobs = [{"name": "first", "command": "sleep 300"}, {"name": "second", "command": "sleep 300", **after}]
+    return fleet.workflow(jobs, PAIR)
+
+
 def test_16_after_kill_9_of_the_worker(fleet: Fleet) -> None:
     """Status says that SIGKILL ended it; run starts a new one and keeps the old one's log."""
-    number = fleet.sleeping(PAIR)
+    number = sleeping_twice(fleet)
     first = fleet.hosts("run", number)
     kill(first["sandbox1"]["pid"])
     said = fleet.torc("remote", "status", number).stdout
@@ -84,7 +91,7 @@ def test_16_after_kill_9_of_the_worker(fleet: Fleet) -> None:
 
 def check_broken_record(fleet: Fleet, content: bytes) -> None:
     """A live worker on the one host, a dead one on the other, and the records of both say nothing any more."""
-    number = fleet.sleeping(PAIR)
+    number = sleeping_twice(fleet)
     first = fleet.hosts("run", number)
     kill(first["sandbox2"]["pid"])
     for name in PAIR:
