@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.remote_support import Fleet
+from tests.remote_support import Fleet, end_leftovers
 from tests.support import wait_until
 from torc_remote.sandbox import Sandbox, start
 
@@ -95,6 +95,7 @@ def fleet(sandbox: Sandbox, server: Server, tmp_path_factory: pytest.TempPathFac
 
     Their homes are empty otherwise: each module's server counts its workflows from 1.
     """
+    end_leftovers(sandbox)
     for path in (path for host in sandbox.hosts for path in host.home.iterdir()):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

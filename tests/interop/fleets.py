@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.native_support import Native, native_environment
-from tests.remote_support import Fleet
+from tests.remote_support import Fleet, end_leftovers
 from tests.support import wait_until
 from tests.worker_support import Rest
 from torc_remote.sandbox import Sandbox
@@ -26,6 +26,7 @@ def native_fleet(
 
     Workers that torc starts all write to the same directory, those for other servers' workflows as well: it is removed.
     """
+    end_leftovers(sandbox)
     for host in sandbox.hosts:
         shutil.rmtree(host.home / "torc_output", ignore_errors=True)
     machines = Fleet(sandbox, url, directory, {"TORC_USERNAME": "tester", **(environment or {})})
