@@ -51,8 +51,13 @@ from ansible.plugins.action import ActionBase
 try:
     from torc_remote.client.api import TorcClient
     from torc_remote.client.handoff import play_settings
-    from torc_remote.client.lifecycle import ensure_runnable, release_compute_node, worker_version
-    from torc_remote.client.registrations import Registration, find_nodes
+    from torc_remote.client.lifecycle import (
+        ReleasedNode,
+        ensure_runnable,
+        release_compute_node,
+        worker_version,
+    )
+    from torc_remote.client.registrations import NamedNode, Registration, find_nodes, parse_nodes
     from torc_remote.errors import TorcError
 except ImportError as error:
     raise AnsibleActionFail(
@@ -60,6 +65,8 @@ except ImportError as error:
     ) from error
 
 Result = dict[str, Any]
+# The nodes that the logs of a host's workers name, and the workers whose logs name none.
+Known = tuple[list[NamedNode], list[Registration]]
 
 
 class ActionModule(ActionBase):
@@ -103,8 +110,13 @@ class ActionModule(ActionBase):
         workflow_id, name = int(self._value("torc_workflow_id")), self._task.args["answers"]
         hosts_of_play, hostvars = self._variables["ansible_play_hosts_all"], self._variables["hostvars"]
         answers = {host: hostvars[host].get(name, {}) for host in hosts_of_play}
-        told = _release_named(client, workflow_id, answers)
-        idle = _release_idle(client, workflow_id, answers)
+        known = {
+            host: parse_nodes(answer.get("nodes", ""))
+            for host, answer in answers.items()
+            if not answer.get("failed")
+        }
+        told = _release_named(client, workflow_id, answers, known)
+        idle = _release_idle(client, workflow_id, known)
         hosts = {host: said for host, said in {**told, **idle}.items() if said}
         return {
             "changed": any(said.pop("changed", False) for said in hosts.values()),
@@ -115,22 +127,27 @@ class ActionModule(ActionBase):
 
 
 def _release_named(
-    client: TorcClient, workflow_id: int, answers: Mapping[str, Mapping[str, Any]]
+    client: TorcClient, workflow_id: int, answers: Mapping[str, Mapping[str, Any]], known: Mapping[str, Known]
 ) -> dict[str, Result]:
     """Release the nodes that the hosts' workers named; how many jobs that, or the workers' own end, terminated."""
-    gone = {host: answer for host, answer in answers.items() if _nodes(answer) and not answer.get("failed")}
+    gone = {host: named for host, (named, _) in known.items() if named}
     if not gone:
         return {}
     try:
         at_rest = _nodes_at_rest(client, workflow_id)
-        told = {host: _release_nodes(client, workflow_id, answer, at_rest) for host, answer in gone.items()}
+        told = {
+            host: _release_nodes(
+                client, workflow_id, named, str(answers[host]["node_names"]).split(), at_rest
+            )
+            for host, named in gone.items()
+        }
         results = client.list_results(workflow_id, status="terminated")
     except TorcError as error:
         return {host: _untold(error) for host in gone}
     ended = Counter(result["compute_node_id"] for result in results)
     for host, said in told.items():
-        if said.get("changed") or gone[host].get("state") == "stopped":
-            said["jobs_terminated"] = sum(ended[node] for node in _nodes(gone[host]))
+        if said.get("changed") or answers[host].get("state") == "stopped":
+            said["jobs_terminated"] = sum(ended[node.node_id] for node in gone[host])
     return told
 
 
@@ -143,45 +160,46 @@ def _nodes_at_rest(client: TorcClient, workflow_id: int) -> set[int]:
 
 
 def _release_nodes(
-    client: TorcClient, workflow_id: int, answer: Mapping[str, Any], at_rest: Container[int]
+    client: TorcClient,
+    workflow_id: int,
+    gone: Iterable[NamedNode],
+    names: Container[str],
+    at_rest: Container[int],
 ) -> Result:
-    names = str(answer.get("node_names", "")).split()
+    def release(named: NamedNode) -> ReleasedNode:
+        def is_own(node: dict[str, Any]) -> bool:
+            return node["hostname"] in names and named.fits(node)
+
+        return release_compute_node(client, workflow_id, named.node_id, is_own)
+
     try:
-        released = [
-            release_compute_node(client, workflow_id, node, names)
-            for node in _nodes(answer)
-            if node not in at_rest
-        ]
+        released = [release(named) for named in gone if named.node_id not in at_rest]
     except TorcError as error:
         return _untold(error)
     return {"changed": True} if any(node.changed for node in released) else {}
-
-
-def _nodes(answer: Mapping[str, Any]) -> list[int]:
-    return [int(node) for node in str(answer.get("nodes", "")).split()]
 
 
 def _untold(error: TorcError) -> Result:
     return {"msg": f"the worker is gone, but the server could not be told: {error}"}
 
 
-def _release_idle(client: TorcClient, workflow_id: int, answers: Mapping[str, Any]) -> dict[str, Result]:
+def _release_idle(client: TorcClient, workflow_id: int, known: Mapping[str, Known]) -> dict[str, Result]:
     """Release the nodes of native workers that had no job, which don't know them; hosts may share a name."""
-    gone = {
-        host: Registration.parse(answer["registered"])
-        for host, answer in answers.items()
-        if answer.get("registered") and not _nodes(answer) and not answer.get("failed")
-    }
+    gone = {host: idle for host, (_, idle) in known.items() if idle}
     if not gone:
         return {}
-    named = [node for answer in answers.values() for node in _nodes(answer)]
+    named = [node.node_id for nodes, _ in known.values() for node in nodes]
     try:
-        found = find_nodes(client, workflow_id, [*gone.values()], named)
+        found = find_nodes(client, workflow_id, [worker for idle in gone.values() for worker in idle], named)
         for node in sorted(found.dead):
             release_compute_node(client, workflow_id, node)
     except TorcError as error:
         return {host: {"msg": str(error)} for host in gone}
-    doubtful = {host: found.doubtful[worker] for host, worker in gone.items() if worker in found.doubtful}
+    doubtful = {
+        host: nodes
+        for host, idle in gone.items()
+        if (nodes := frozenset().union(*(found.doubtful.get(worker, ()) for worker in idle)))
+    }
     return {host: {"changed": bool(found.dead)} for host in gone} | {
         host: {"msg": _doubtful(nodes)} for host, nodes in doubtful.items()
     }

@@ -44,7 +44,7 @@ TOOLS = (
 # Installed as `torc` where a worker is needed: one that registers, with a job in its session and one outside.
 WORKER = """#!/bin/sh
 [ "$1" != --version ] || { echo "torc 1.0.0"; exit; }
-echo "Starting torc job runner compute_node_id=7"
+echo "[2026-11-22T18:46:53Z INFO  torc] Starting torc job runner compute_node_id=7"
 mkdir -p "$4/job_stdio" && echo "a line" >"$4/job_stdio/job_wf$2_j1_r1_a1.o"
 sleep 611 &
 sleep 612 &

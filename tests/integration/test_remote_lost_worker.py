@@ -44,7 +44,7 @@ def test_a_node_of_another_database_is_left_alone(fleet: Fleet) -> None:
     (log,) = (fleet.home("sandbox1") / "torc_output").glob(f"torc_worker_{number}_*.log")
     with log.open("a") as file:
         for node in range(1, 40):
-            file.write(f"compute_node_id={node}\n")
+            print(f"[2099-01-01T00:00:00Z INFO  torc] Job started compute_node_id={node}", file=file)
     fleet.torc("remote", "stop", number, "--limit", "sandbox1")
     assert "yes" in fleet.torc("compute-nodes", "list", number).stdout  # sandbox2's is still active
     fleet.torc("remote", "stop", number)

@@ -16,6 +16,7 @@ import pytest
 from tests.host_scripts import WORKER, ScriptHost, installed_shells, toolbox
 from tests.support import wait_until
 
+NODE = "node 7 2026-11-22T18:46:53Z"
 DIGESTS = ("sha256sum", "shasum", "sha256", "openssl")
 # A stat as BSD and macOS have it, made of GNU's.
 BSD_STAT = """#!/bin/sh
@@ -47,7 +48,7 @@ def live(host: ScriptHost) -> None:
     assert host.delete()["state"] == "live"
     wait_until(lambda: len(host.pids()) >= 3)
     stopped = host.stop()
-    assert (stopped["state"], stopped["pid"], stopped["nodes"]) == ("stopped", started["pid"], "7 ")
+    assert (stopped["state"], stopped["pid"], stopped["nodes"]) == ("stopped", started["pid"], NODE)
     wait_until(lambda: not host.pids())
     assert host.stop()["state"] == "not_running"
     ended = wait_until(lambda: (now := host.status())["exit_code"] and now)
@@ -156,8 +157,33 @@ def test_a_worker_whose_record_is_lost_is_found_again(host: ScriptHost) -> None:
     assert host.status()["pid"] == started["pid"]
     assert host.start()["state"] == "already_running"
     assert host.delete()["state"] == "live"
-    assert host.stop()["nodes"] == "7 "
+    assert host.stop()["nodes"] == NODE
     wait_until(lambda: not host.pids())
+
+
+def test_what_nobody_has_heard_of_a_lost_worker_is_said_again(host: ScriptHost) -> None:
+    """Until the next script in the play comes, which the play sends when it has told the server."""
+    lose_worker(host)
+    first = host.start()
+    assert (first["state"], first["nodes"]) == ("started", NODE)
+    again = host.start()
+    assert (again["state"], again["nodes"]) == ("already_running", NODE)
+    host.verify()
+    assert "nodes" not in host.start()
+    host.stop()
+    lose_worker(host)
+    host.start()
+    host.stop()
+    wait_until(lambda: host.status()["exit_code"])
+    assert host.delete()["nodes"] == NODE
+    assert not list((host.home / ".local/state").rglob("lost*"))
+
+
+def lose_worker(host: ScriptHost) -> None:
+    started = host.start()
+    host.verify()
+    os.kill(int(started["pid"]), signal.SIGKILL)
+    wait_until(lambda: host.status()["state"] == "exited")
 
 
 def test_the_exit_of_an_earlier_worker_is_not_taken_for_the_next_ones(host: ScriptHost) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from torc_remote.client.registrations import Found, Registration, find_nodes
+from torc_remote.client.registrations import Found, Registration, find_nodes, parse_nodes
 
 MINUTE = "2026-11-22T21:23:"
 
@@ -30,7 +30,8 @@ class Server:
 
 
 def worker(first: int, last: int, hostname: str = "vm") -> Registration:
-    return Registration.parse(f"{hostname} {MINUTE}{first:02}Z {MINUTE}{last:02}Z")
+    _, [idle] = parse_nodes(f"idle {hostname} {MINUTE}{first:02}Z {MINUTE}{last:02}Z")
+    return idle
 
 
 @pytest.fixture
@@ -83,3 +84,27 @@ def test_a_node_that_was_released_before_is_not_mistaken(server: Server) -> None
 
 def test_nothing_is_asked_about_nobody(server: Server) -> None:
     assert server.find() == Found(frozenset(), {})
+
+
+def test_a_node_of_the_same_number_that_began_later_is_another_workers(server: Server) -> None:
+    [named], _ = parse_nodes(f"node 2 {MINUTE}10Z")
+    before, later = (server.nodes[server.node(second) - 1] for second in (10.999, 11))
+    assert named.fits(before)
+    assert not named.fits(later)
+
+
+def test_lines_of_a_log_that_was_tampered_with_are_left_out() -> None:
+    times = f"{MINUTE}10Z {MINUTE}11Z"
+    lines = [
+        "",
+        "node",
+        "node x " + times[:20],
+        "node 3",
+        f"node 4 {MINUTE}10",
+        "node 5 yesterday",
+        f"idle {times}",
+    ]
+    assert parse_nodes("\n".join([*lines, f"node 6 {MINUTE}10Z", f"idle vm {times}"])) == (
+        parse_nodes(f"node 6 {MINUTE}10Z")[0],
+        [worker(10, 11)],
+    )

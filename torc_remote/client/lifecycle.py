@@ -1,6 +1,6 @@
 """What takes several requests and must be done alike by the CLI, the worker's start and the playbooks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -67,7 +67,7 @@ def reset_workflow(
 
 
 def release_compute_node(
-    client: TorcClient, workflow_id: int, node_id: int, names: Sequence[str] = ()
+    client: TorcClient, workflow_id: int, node_id: int, is_own: Callable[[Json], bool] = lambda node: True
 ) -> ReleasedNode:
     """Tell the server that a worker is gone (torc wire 4.2, 4.8); doing it again changes nothing.
 
@@ -76,11 +76,11 @@ def release_compute_node(
     doesn't know whose they are. Only call this when the worker's processes are proven to be gone.
 
     A worker's memory may be older than the server's database, so a node that is unknown, belongs to another
-    workflow, or bears none of the worker's ``names`` (where they are known) is left alone. Raises TorcError when
-    a job can't be reported.
+    workflow, or is not the worker's own by what ``is_own`` says of it is left alone. Raises TorcError when a job
+    can't be reported.
     """
-    node = _own_node(client, workflow_id, node_id, names)
-    if not node:
+    node = _node_of(client, workflow_id, node_id)
+    if not node or not is_own(node):
         return ReleasedNode(node_id, "", [], [], changed=False)
     jobs = _jobs_on(client, workflow_id, node_id)
     terminated = _terminate(client, workflow_id, node_id, jobs) if jobs else []
@@ -92,16 +92,14 @@ def release_compute_node(
     return ReleasedNode(node_id, str(node["hostname"]), terminated, requeued, changed)
 
 
-def _own_node(client: TorcClient, workflow_id: int, node_id: int, names: Sequence[str]) -> Json | None:
+def _node_of(client: TorcClient, workflow_id: int, node_id: int) -> Json | None:
     try:
         node = client.get_compute_node(node_id)
     except ApiError as error:
         if error.status == HTTPStatus.NOT_FOUND:
             return None
         raise
-    if node["workflow_id"] != workflow_id or (names and node["hostname"] not in names):
-        return None
-    return node
+    return node if node["workflow_id"] == workflow_id else None
 
 
 def worker_version(client: TorcClient) -> str:

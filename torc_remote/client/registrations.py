@@ -1,10 +1,13 @@
-"""Which compute node was whose, for torc's own workers that ended before they had a job.
+"""Which compute node was whose, from what workers' logs tell (torc wire 4.4).
 
-Such a worker's log never names its node, and it registers pid 1 whatever its process is (torc wire 4.1). What is
-known is the host's name and when, by the host's own clock, which is also the one that the node's start time is of.
+A log names a node by its number, which may be another worker's by now: a new database counts from 1 again. That of one
+of torc's own workers which ended before it had a job names none, and it registers pid 1 whatever its process is (torc
+wire 4.1). So what counts is when the worker registered, by the host's own clock, which is also the one that the node's
+start time is of. The scripts that run on hosts say this in lines ``node ID TIME`` and ``idle HOST FROM UNTIL``.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +18,18 @@ _LOG_RESOLUTION = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
+class NamedNode:
+    """A worker's log named its node first at this time, which is cut to seconds."""
+
+    node_id: int
+    seen: datetime
+
+    def fits(self, node: Json) -> bool:
+        """Whether the node of this number was there by then."""
+        return datetime.fromisoformat(node["start_time"]) < self.seen + _LOG_RESOLUTION
+
+
+@dataclass(frozen=True)
 class Registration:
     """A worker registered one node under this host name between two lines of its log, which are cut to seconds."""
 
@@ -22,16 +37,31 @@ class Registration:
     first: datetime
     last: datetime
 
-    @classmethod
-    def parse(cls, text: str) -> "Registration":
-        """From ``HOST FIRST LAST`` as the host's script says it. Raises ValueError."""
-        hostname, first, last = text.split()
-        return cls(hostname, datetime.fromisoformat(first), datetime.fromisoformat(last))
-
     def fits(self, node: Json) -> bool:
         """Whether this can be the node that was registered."""
         started = datetime.fromisoformat(node["start_time"])
         return node["hostname"] == self.hostname and self.first <= started < self.last + _LOG_RESOLUTION
+
+
+def parse_nodes(text: str) -> tuple[list[NamedNode], list[Registration]]:
+    """What a host's script said. A log that was tampered with proves nothing: lines without a time are left out."""
+    named, idle = [], []
+    for kind, *words in filter(None, map(str.split, text.splitlines())):
+        with suppress(ValueError):
+            if kind == "node":
+                number, seen = words
+                named.append(NamedNode(int(number), _time(seen)))
+            elif kind == "idle":
+                hostname, first, last = words
+                idle.append(Registration(hostname, _time(first), _time(last)))
+    return named, idle
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"no time zone in {text}")
+    return time
 
 
 @dataclass(frozen=True)

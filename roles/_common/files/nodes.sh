@@ -1,27 +1,50 @@
 # shellcheck shell=sh
 # Which compute nodes of the server are a worker's, as far as its launch log tells (torc wire 4.4).
+#
+# The controller tells the server that they are gone, but an answer may be lost on its way to the controller, and a
+# start replaces the record of the worker before. So it keeps the lines in the file `lost` beside the record, until the
+# next script in a play, which only comes when the server was told, removes it.
 
-# node_ids: the compute nodes that the log names
-node_ids() {
-  new_log 2>/dev/null | sed -n 's/.*compute_node_id=\([0-9][0-9]*\).*/\1/p' | sort -un | tr '\n' ' '
-}
-
-# registration: the host name under which torc's own worker registered and the two seconds, by this host's clock,
-# between which it did. Its log names the compute node only with its first job. Nothing where it never got so far.
-registration() {
+# own_nodes: of the worker that `identify` found, a line for each compute node,
+#   node ID TIME         that its log names, first at this time by the host's clock. It was registered before; a number
+#                        alone may be another one's by now, since a new database counts from 1 again.
+#   idle HOST FROM UNTIL that it registered under this host name between two seconds. Torc's own worker names its node
+#                        only with its first job. No line where it never got so far.
+own_nodes() {
   new_log 2>/dev/null | awk '
+    match($0, /compute_node_id=[0-9]+/) {
+      id = substr($0, RSTART + 16, RLENGTH - 16)
+      if (!(id in named)) print "node", id, substr($1, 2)
+      named[id] = any = 1
+    }
     / Starting job runner$/ { from = substr($1, 2) }
     / Starting torc job runner / {
       started++; until = substr($1, 2)
       for (i = 1; i <= NF; i++) if (sub(/^hostname=/, "", $i)) host = $i
     }
-    END { if (started == 1 && from != "") print host, from, until }'
+    END { if (!any && started == 1 && from != "") print "idle", host, from, until }'
 }
 
-# emit_nodes: what the controller needs to tell the server that this worker is gone. The names, for the numbers may be
-# those of a server whose database is gone: a node that bears another name is somebody else's.
+# emit_nodes: what the controller needs to tell the server that this worker is gone, and any before that nobody has
+# told of. The names, as a node that bears another one is somebody else's.
 emit_nodes() {
+  emit_node_lines "$({ own_nodes; lost_nodes; } | sort -u)"
+}
+
+emit_lost_nodes() { emit_node_lines "$(lost_nodes)"; }
+
+lost_nodes() { [ ! -e "$dir/lost" ] || cat "$dir/lost"; }
+
+emit_node_lines() {
+  [ -n "$1" ] || return 0
   emit node_names "$name $(uname -n)"
-  emit nodes "$(node_ids)"
-  emit registered "$(registration)"
+  emit nodes "$1"
+}
+
+# keep_nodes: for later commands; the record is about to be replaced
+keep_nodes() {
+  kept_nodes=$({ own_nodes; lost_nodes; } | sort -u)
+  [ -n "$kept_nodes" ] || return 0
+  printf '%s\n' "$kept_nodes" >"$dir/lost.new" && mv "$dir/lost.new" "$dir/lost" ||
+    fail failed "cannot write $dir/lost (is the disk full?)"
 }

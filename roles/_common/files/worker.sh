@@ -7,6 +7,7 @@
 #   record   key=value lines: who the worker is (see load_record)
 #   exit.PID its exit code, written by its parent when it ends
 #   lock     a symbolic link that names the process which is starting or stopping it
+#   lost     compute nodes of earlier workers, which the server may not know to be gone (see nodes.sh)
 
 nl='
 '

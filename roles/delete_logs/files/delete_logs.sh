@@ -73,7 +73,7 @@ forget_workflow() {
 made_by_start() { [ "$all" = 1 ] && [ -f .torc-remote ] && grep -q ' created=1$' .torc-remote; }
 
 forget_record() {
-  rm -f "$dir/record" "$dir/record.new" "$dir"/exit.* "$dir/ca.pem"
+  rm -f "$dir/record" "$dir/record.new" "$dir"/exit.* "$dir/ca.pem" "$dir/lost" "$dir/lost.new"
   unlock
   rmdir "$dir" "${dir%/*}" 2>/dev/null || :
 }
@@ -83,6 +83,7 @@ if ! locate_output "$workflow" "$server" "$output_dir"; then
     lock
     identify "$workflow" "$server" "$output_dir"
     [ "$found" != running ] || fail live "the worker is still running (PID $r_pid). Stop it first"
+    emit_lost_nodes
     forget_record
   fi
   finish absent "there is no directory $output"
@@ -95,9 +96,9 @@ case $all in 0) mark=$dir ;; *) mark=$state_home/ ;; esac
 live=$(live_jobs "$mark" | paste -s -d , -)
 [ -z "$live" ] || fail live "jobs of a worker that was killed are still running there (PID $live). Stop it first"
 case $found:$exit_code in
-exited:0) ;;
+exited:0 | none:*) emit_lost_nodes ;;
 # it may have been killed, and only its log tells which of the server's jobs were its own
-exited:* | stale:*) emit_nodes ;;
+*) emit_nodes ;;
 esac
 cd "$output" || fail failed "the directory $output cannot be entered"
 whole=0

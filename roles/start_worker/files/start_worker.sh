@@ -11,6 +11,7 @@ already_running() {
   case $found in
   running)
     emit_worker
+    emit_lost_nodes
     finish already_running
     ;;
   # it may have been killed, and then the server still counts its jobs as running
@@ -18,6 +19,7 @@ already_running() {
     [ "$exit_code" = 0 ] || end_left_behind
     emit_nodes
     ;;
+  none) emit_lost_nodes ;;
   esac
 }
 
@@ -75,6 +77,7 @@ prepare_log() {
 }
 
 prepare_record() {
+  case $found:$exit_code in none:* | *:0) ;; *) keep_nodes ;; esac
   know_boot
   {
     record_line boot "$boot" && record_line machine "$machine" && record_line version "$version" &&

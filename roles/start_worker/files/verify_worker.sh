@@ -2,6 +2,10 @@
 # verify_worker.sh WORKFLOW SERVER OUTPUT_DIR SETTLE PATIENCE: what became of the worker that was started?
 # Waits until SETTLE seconds since the start have passed, and up to PATIENCE seconds for its registration.
 settle=$4 patience=$5
+# the server was told, else no play would come here
+locate "$1" "$2"
+rm -f "$dir/lost"
+
 registered() { new_log 2>/dev/null | grep -q 'Starting torc job runner'; }
 
 while :; do

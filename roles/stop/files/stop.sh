@@ -37,7 +37,10 @@ identify "$1" "$2" "$3"
 r_session=${r_session:-0}
 deadline=$(($(monotonic) + grace))
 case $found in
-none) finish not_running ;;
+none)
+  emit_lost_nodes
+  finish not_running
+  ;;
 exited | stale)
   [ -z "$r_output" ] || note_end "$1" "$2"
   emit_worker
