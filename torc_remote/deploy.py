@@ -96,9 +96,8 @@ def _run(
     credentials = directory / "credentials.json"
     write_credentials(credentials, settings)
     server = {"torc_api_url": settings.api_url, "torc_credentials_file": str(credentials)}
-    variables = (
-        directory / "variables.yml"
-    )  # not the runner's extravars, in which Ansible would look for templates
+    # not the runner's extravars, in which Ansible would look for templates
+    variables = directory / "variables.yml"
     variables.write_text(as_data({**play.variables, **server}))
     # The runner calls the handler while it reads ansible's output and breaks when that takes long.
     events: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
