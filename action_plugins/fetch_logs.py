@@ -36,7 +36,7 @@ from torc_remote.archives import ArchiveError, Shelf, archive_name
 Result = dict[str, Any]
 
 # What was deleted, and which worker's compute nodes the server must be told of.
-_OF_DELETION = ("removed", "kept", "nodes", "node_names")
+_OF_DELETION = ("removed", "kept", "nodes", "node_names", "lost")
 
 
 class ActionModule(RunScript):

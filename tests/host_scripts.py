@@ -138,6 +138,9 @@ class ScriptHost:
     def delete(self, manifest: str = "", output_dir: str = "") -> dict[str, str]:
         return self.run("delete_logs.sh", "42", "aaaaaaaa", output_dir, "0", manifest, role="delete_logs")
 
+    def forget(self) -> dict[str, str]:
+        return self.run("forget_lost.sh", "42", "aaaaaaaa", role="delete_logs")
+
     def pids(self) -> set[int]:
         """What was started from this home and lives."""
         return processes.processes_with(f"HOME={self.home}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.conftest import StartServer
-from tests.fault_support import jobs, record, stat
+from tests.fault_support import jobs, kill_session, record, stat
 from tests.remote_support import Fleet
 from tests.support import wait_until
 from torc_remote.sandbox import processes
@@ -32,14 +32,15 @@ def held_up(fleet: Fleet, host: str, number: int) -> Iterator[None]:
 
 
 def with_a_lost_worker(fleet: Fleet) -> tuple[int, int]:
-    """A workflow whose worker on sandbox1 was killed and that on sandbox2 stopped; its ID and the first one's PID."""
-    number = fleet.workflow([{"name": "left", "command": "sleep 300"}], TWO)
+    """A workflow whose worker on sandbox1 was killed with its job, that on sandbox2 stopped; its ID, the one's PID."""
+    left = {"name": "left", "command": "sleep 300"}
+    following = {"name": "next", "depends_on": ["left"], "cancel_on_blocking_job_failure": False}
+    number = fleet.workflow([left, {**left, **following}], TWO)
     lost: int = fleet.hosts("run", number, "--limit", "sandbox1")["sandbox1"]["pid"]
-    wait_until(lambda: jobs(fleet, number) == ["running"], 20)
+    wait_until(lambda: jobs(fleet, number)[0] == "running", 20)
     fleet.torc("remote", "run", number, "--limit", "sandbox2")
     fleet.torc("remote", "stop", number, "--limit", "sandbox2")
-    os.kill(lost, signal.SIGKILL)
-    wait_until(lambda: fleet.hosts("status", number)["sandbox1"]["state"] == "exited", 20)
+    kill_session(lost)
     return number, lost
 
 
@@ -51,18 +52,45 @@ def started_anew(fleet: Fleet, number: int, lost: int) -> "subprocess.Popen[str]
     return running
 
 
+def kill(running: "subprocess.Popen[str]") -> None:
+    processes.signal_all(processes.with_descendants([running.pid]), signal.SIGKILL)
+    running.communicate()
+
+
 def test_the_next_command_tells_the_server(fleet: Fleet) -> None:
     number, lost = with_a_lost_worker(fleet)
     with held_up(fleet, "sandbox2", number):
         running = started_anew(fleet, number, lost)
-        for pid in processes.with_descendants([running.pid]):
-            os.kill(pid, signal.SIGKILL)
-        running.communicate()
-    assert jobs(fleet, number) == ["running"], "although nobody runs it"
+        kill(running)
+    assert jobs(fleet, number)[0] == "running", "although nobody runs it"
     told = fleet.hosts("run", number, "--limit", "sandbox1")["sandbox1"]
     assert (told["state"], told["jobs_terminated"]) == ("already_running", 1)
-    assert jobs(fleet, number) == ["terminated"]
+    assert jobs(fleet, number)[0] == "terminated"
     fleet.torc("remote", "stop", number)
+
+
+def test_deletion_is_told_of_as_well(fleet: Fleet) -> None:
+    number, _ = with_a_lost_worker(fleet)
+    state = record(fleet.home("sandbox1"), number).parent
+    with held_up(fleet, "sandbox2", number):
+        running = fleet.popen("remote", "collect-logs", number, "--delete")
+        wait_until(lambda: not (state / "record").exists(), 20)
+        kill(running)
+    assert jobs(fleet, number)[0] == "running", "although nobody runs it"
+    told = fleet.hosts("delete-logs", number)["sandbox1"]
+    assert (told["state"], told["jobs_terminated"]) == ("absent", 1)
+    assert jobs(fleet, number)[0] == "terminated"
+    assert not state.exists()
+
+
+def test_after_a_deletion_that_was_told_of_nothing_is_left(fleet: Fleet) -> None:
+    for command in (["delete-logs"], ["collect-logs", "--delete"]):
+        number, _ = with_a_lost_worker(fleet)
+        state = record(fleet.home("sandbox1"), number).parent
+        deleted = fleet.hosts(*command, number)["sandbox1"]
+        assert deleted["jobs_terminated"] == 1
+        assert deleted["state"] in ("deleted", "collected")
+        assert not state.exists()
 
 
 def test_the_next_command_tells_a_server_that_was_down(fleet: Fleet, start_server: StartServer) -> None:

@@ -1,9 +1,9 @@
 # shellcheck shell=sh
 # Which compute nodes of the server are a worker's, as far as its launch log tells (torc wire 4.4).
 #
-# The controller tells the server that they are gone, but an answer may be lost on its way to the controller, and a
-# start replaces the record of the worker before. So it keeps the lines in the file `lost` beside the record, until the
-# next script in a play, which only comes when the server was told, removes it.
+# The controller tells the server that they are gone. But the answer may be lost, or the controller die, after a start
+# has replaced the record or a deletion has removed the log. So the lines stay in the file `lost` beside the record,
+# until the next script in the play, which only comes when the server was told, removes it.
 
 # own_nodes: of the worker that `identify` found, a line for each compute node,
 #   node ID TIME         that its log names, first at this time by the host's clock. It was registered before; a number
@@ -31,6 +31,9 @@ emit_nodes() {
   emit_node_lines "$({ own_nodes; lost_nodes; } | sort -u)"
 }
 
+# forget_nodes: the server was told
+forget_nodes() { rm -f "$dir/lost"; }
+
 emit_lost_nodes() { emit_node_lines "$(lost_nodes)"; }
 
 lost_nodes() { [ ! -e "$dir/lost" ] || cat "$dir/lost"; }
@@ -41,7 +44,7 @@ emit_node_lines() {
   emit nodes "$1"
 }
 
-# keep_nodes: for later commands; the record is about to be replaced
+# keep_nodes: for later commands; the record or the log is about to go
 keep_nodes() {
   kept_nodes=$({ own_nodes; lost_nodes; } | sort -u)
   [ -n "$kept_nodes" ] || return 0

@@ -72,8 +72,10 @@ forget_workflow() {
 # made_by_start: all that is there was made by workers, and all of it is meant
 made_by_start() { [ "$all" = 1 ] && [ -f .torc-remote ] && grep -q ' created=1$' .torc-remote; }
 
+# Only `lost` stays, where there is one, until the server has been told.
 forget_record() {
-  rm -f "$dir/record" "$dir/record.new" "$dir"/exit.* "$dir/ca.pem" "$dir/lost" "$dir/lost.new"
+  rm -f "$dir/record" "$dir/record.new" "$dir"/exit.* "$dir/ca.pem" "$dir/lost.new"
+  [ ! -e "$dir/lost" ] || emit lost 1
   unlock
   rmdir "$dir" "${dir%/*}" 2>/dev/null || :
 }
@@ -97,7 +99,7 @@ live=$(live_jobs "$mark" | paste -s -d , -)
 [ -z "$live" ] || fail live "jobs of a worker that was killed are still running there (PID $live). Stop it first"
 case $found:$exit_code in
 exited:0 | none:*) emit_lost_nodes ;;
-# it may have been killed, and only its log tells which of the server's jobs were its own
+# it may not have told the server itself, and only its log tells which of the server's jobs were its own
 *) emit_nodes ;;
 esac
 cd "$output" || fail failed "the directory $output cannot be entered"
@@ -106,6 +108,7 @@ if [ "$all" = 1 ] || exclusive "$workflow" "$server"; then whole=1; fi
 if [ -n "$collected" ] && [ "$collected" != "$(manifest "$whole" "$workflow")" ]; then
   refuse "files in $output have changed since they were collected. Collect them again"
 fi
+case $found:$exit_code in stale:* | exited: | exited:137) keep_nodes ;; esac # it was killed
 if exclusive "$workflow" "$server" || made_by_start; then remove_whole; else remove_own_files; fi
 forget_record
 finish deleted

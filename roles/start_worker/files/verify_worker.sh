@@ -2,9 +2,8 @@
 # verify_worker.sh WORKFLOW SERVER OUTPUT_DIR SETTLE PATIENCE: what became of the worker that was started?
 # Waits until SETTLE seconds since the start have passed, and up to PATIENCE seconds for its registration.
 settle=$4 patience=$5
-# the server was told, else no play would come here
 locate "$1" "$2"
-rm -f "$dir/lost"
+forget_nodes
 
 registered() { new_log 2>/dev/null | grep -q 'Starting torc job runner'; }
 
