@@ -10,7 +10,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ KINDS = {
     "delete": 9,
     "two_at_once": 9,
     "cut": 12,
+    "abandon": 12,
     "foreign_pid": 37,
 }
 UNREACHABLE = {"unreachable", "unknown"}
@@ -139,6 +140,18 @@ class Soak:
         self.sandbox.restart_sshd(*lost)
         self.finish([(command, running)])
 
+    def abandon(self) -> None:
+        """The controller dies in the midst of a command."""
+        command = self.draw()
+        pause = self.random.uniform(0.3, 3)
+        running = self.begin(command)
+        time.sleep(pause)
+        processes.signal_all(processes.with_descendants([running.pid]), signal.SIGKILL)
+        running.communicate()
+        self.note(f"  ended after {pause:.1f} s")
+        if command.name == "delete-logs":
+            self.forget(command.workflow, command.hosts)
+
     def kill(self) -> None:
         """A worker, or the shell that waits for it, is killed, as when memory runs out."""
         workers = self.workers()
@@ -215,10 +228,14 @@ class Soak:
             reports.append((command, hosts))
         for command, hosts in reports:
             if command.name == "delete-logs":
-                for host in hosts:
-                    if host["ok"] or host["state"] in (*UNREACHABLE, "failed"):
-                        self.ledger.forget(host["host"], command.workflow)
+                gone = [h["host"] for h in hosts if h["ok"] or h["state"] in (*UNREACHABLE, "failed")]
+                self.forget(command.workflow, gone)
         return reports
+
+    def forget(self, workflow: int, hosts: Iterable[str]) -> None:
+        """Whoever deletes logs unread does not miss them."""
+        for host in hosts:
+            self.ledger.forget(host, workflow)
 
     # --- what must hold ---
 
