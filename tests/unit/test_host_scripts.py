@@ -15,6 +15,7 @@ import pytest
 
 from tests.host_scripts import WORKER, ScriptHost, installed_shells, toolbox
 from tests.support import wait_until
+from torc_remote.sandbox import processes
 
 NODE = "node 7 2026-11-22T18:46:53Z"
 DIGESTS = ("sha256sum", "shasum", "sha256", "openssl")
@@ -181,6 +182,15 @@ def test_what_nobody_has_heard_of_a_lost_worker_is_said_again(host: ScriptHost) 
     assert not list((host.home / ".local/state/torc-remote").iterdir())
 
 
+def test_logs_of_a_lost_worker_can_be_deleted_to_make_room(host: ScriptHost) -> None:
+    lose_worker(host)
+    host.edits = {"/lost.new": "/no/lost.new"}  # there it can't be written, as on a full disk
+    assert "disk full" in host.start()["msg"]
+    deleted = host.delete()
+    assert (deleted["state"], deleted["nodes"]) == ("deleted", NODE)
+    assert "lost" not in deleted
+
+
 def lose_worker(host: ScriptHost) -> None:
     started = host.start()
     host.verify()
@@ -193,6 +203,7 @@ def test_the_exit_of_an_earlier_worker_is_not_taken_for_the_next_ones(host: Scri
     parent = int(Path(f"/proc/{first['pid']}/stat").read_text().rpartition(") ")[2].split()[1])
     os.kill(parent, signal.SIGSTOP)  # it will learn of its child's end when the next worker runs
     os.kill(int(first["pid"]), signal.SIGKILL)
+    wait_until(lambda: not processes.with_descendants([int(first["pid"])]) & {int(first["pid"])})
     second = host.start()
     assert second["state"] == "started"
     os.kill(parent, signal.SIGCONT)

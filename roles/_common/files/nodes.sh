@@ -31,9 +31,6 @@ emit_nodes() {
   emit_node_lines "$({ own_nodes; lost_nodes; } | sort -u)"
 }
 
-# forget_nodes: the server was told
-forget_nodes() { rm -f "$dir/lost"; }
-
 emit_lost_nodes() { emit_node_lines "$(lost_nodes)"; }
 
 lost_nodes() { [ ! -e "$dir/lost" ] || cat "$dir/lost"; }
@@ -44,10 +41,13 @@ emit_node_lines() {
   emit nodes "$1"
 }
 
-# keep_nodes: for later commands; the record or the log is about to go
+# keep_nodes: for later commands, as the record or the log is about to go; fails where nothing can be written
 keep_nodes() {
   kept_nodes=$({ own_nodes; lost_nodes; } | sort -u)
-  [ -n "$kept_nodes" ] || return 0
-  printf '%s\n' "$kept_nodes" >"$dir/lost.new" && mv "$dir/lost.new" "$dir/lost" ||
-    fail failed "cannot write $dir/lost (is the disk full?)"
+  [ -z "$kept_nodes" ] || {
+    { printf '%s\n' "$kept_nodes" >"$dir/lost.new"; } 2>/dev/null && mv "$dir/lost.new" "$dir/lost"
+  }
 }
+
+# forget_nodes: the server was told
+forget_nodes() { rm -f "$dir/lost"; }

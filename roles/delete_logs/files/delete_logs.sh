@@ -108,7 +108,8 @@ if [ "$all" = 1 ] || exclusive "$workflow" "$server"; then whole=1; fi
 if [ -n "$collected" ] && [ "$collected" != "$(manifest "$whole" "$workflow")" ]; then
   refuse "files in $output have changed since they were collected. Collect them again"
 fi
-case $found:$exit_code in stale:* | exited: | exited:137) keep_nodes ;; esac # it was killed
+# of one that was killed; should the disk be full, to make room comes first
+case $found:$exit_code in stale:* | exited: | exited:137) keep_nodes || : ;; esac
 if exclusive "$workflow" "$server" || made_by_start; then remove_whole; else remove_own_files; fi
 forget_record
 finish deleted
