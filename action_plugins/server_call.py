@@ -51,12 +51,7 @@ from ansible.plugins.action import ActionBase
 try:
     from torc_remote.client.api import TorcClient
     from torc_remote.client.handoff import play_settings
-    from torc_remote.client.lifecycle import (
-        ReleasedNode,
-        ensure_runnable,
-        release_compute_node,
-        worker_version,
-    )
+    from torc_remote.client.lifecycle import ensure_runnable, release_compute_node, worker_version
     from torc_remote.client.registrations import NamedNode, Registration, find_nodes, parse_nodes
     from torc_remote.errors import TorcError
 except ImportError as error:
@@ -111,7 +106,7 @@ class ActionModule(ActionBase):
         hosts_of_play, hostvars = self._variables["ansible_play_hosts_all"], self._variables["hostvars"]
         answers = {host: hostvars[host].get(name, {}) for host in hosts_of_play}
         known = {
-            host: parse_nodes(answer.get("nodes", ""))
+            host: parse_nodes(answer.get("nodes", ""), answer.get("node_names", ""))
             for host, answer in answers.items()
             if not answer.get("failed")
         }
@@ -135,12 +130,7 @@ def _release_named(
         return {}
     try:
         at_rest = _nodes_at_rest(client, workflow_id)
-        told = {
-            host: _release_nodes(
-                client, workflow_id, named, str(answers[host]["node_names"]).split(), at_rest
-            )
-            for host, named in gone.items()
-        }
+        told = {host: _release_nodes(client, workflow_id, named, at_rest) for host, named in gone.items()}
         results = client.list_results(workflow_id, status="terminated")
     except TorcError as error:
         return {host: _untold(error) for host in gone}
@@ -160,20 +150,14 @@ def _nodes_at_rest(client: TorcClient, workflow_id: int) -> set[int]:
 
 
 def _release_nodes(
-    client: TorcClient,
-    workflow_id: int,
-    gone: Iterable[NamedNode],
-    names: Container[str],
-    at_rest: Container[int],
+    client: TorcClient, workflow_id: int, gone: Iterable[NamedNode], at_rest: Container[int]
 ) -> Result:
-    def release(named: NamedNode) -> ReleasedNode:
-        def is_own(node: dict[str, Any]) -> bool:
-            return node["hostname"] in names and named.fits(node)
-
-        return release_compute_node(client, workflow_id, named.node_id, is_own)
-
     try:
-        released = [release(named) for named in gone if named.node_id not in at_rest]
+        released = [
+            release_compute_node(client, workflow_id, named.node_id, named.fits)
+            for named in gone
+            if named.node_id not in at_rest
+        ]
     except TorcError as error:
         return _untold(error)
     return {"changed": True} if any(node.changed for node in released) else {}

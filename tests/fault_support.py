@@ -44,6 +44,12 @@ def stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
 
 
+def kill_controller(running: "subprocess.Popen[str]") -> None:
+    """End a command of the CLI with all that it has started, as when the laptop's battery is empty."""
+    processes.signal_all(processes.with_descendants([running.pid]), signal.SIGKILL)
+    running.communicate()
+
+
 def kill_session(pid: int) -> None:
     """End a worker, its jobs and its parent, as a machine that goes down does."""
     session = stat(pid)[3]
@@ -77,6 +83,15 @@ def busy(fleet: Fleet, hosts: list[str]) -> int:
     """A workflow with a long job for each host; `--max-parallel-jobs 1` lets each have one."""
     each = [{"name": f"sleep{index}", "command": "sleep 300"} for index, _ in enumerate(hosts)]
     return fleet.workflow(each, hosts)
+
+
+def sleeping_twice(fleet: Fleet, hosts: list[str]) -> int:
+    """A workflow that is not complete when the worker that runs its first job has been killed."""
+    after = {"depends_on": ["first"], "cancel_on_blocking_job_failure": False}
+    return fleet.workflow(
+        [{"name": "first", "command": "sleep 300"}, {"name": "second", "command": "sleep 300", **after}],
+        hosts,
+    )
 
 
 def reset(fleet: Fleet, number: int) -> None:

@@ -6,13 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.support import wait_until
-from torc_remote.sandbox import Sandbox
+from torc_remote.sandbox import Sandbox, processes
 
 TORC = Path(sys.executable).with_name("torc")
 
@@ -98,15 +97,10 @@ class Fleet:
 
 def end_leftovers(sandbox: Sandbox) -> None:
     """Kill what runs on the hosts: workers of a test that failed in the module before would make this one's fail."""
-    wait_until(lambda: not _killed(sandbox), 20)
 
+    def killed() -> set[int]:
+        found = set[int]().union(*(processes.processes_with(f"HOME={host.home}") for host in sandbox.hosts))
+        processes.signal_all(found, signal.SIGKILL)
+        return found
 
-def _killed(sandbox: Sandbox) -> list[int]:
-    homes = {b"HOME=" + os.fsencode(host.home) for host in sandbox.hosts}
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if homes & {*(entry / "environ").read_bytes().split(b"\0")}:
-                os.kill(int(entry.name), signal.SIGKILL)
-                found.append(int(entry.name))
-    return found
+    wait_until(lambda: not killed(), 20)

@@ -19,11 +19,11 @@ import pytest
 import requests
 
 from tests.conftest import Server
-from tests.fault_support import edit, parent_of
+from tests.fault_support import alive, edit, kill_controller, parent_of
 from tests.remote_support import Fleet
 from tests.soak_support import Canaries, Ledger, Process, doubles, processes_of_workers
 from tests.support import wait_until
-from torc_remote.sandbox import processes, start
+from torc_remote.sandbox import start
 
 HOSTS = 30
 OPERATIONS = 200
@@ -146,8 +146,7 @@ class Soak:
         pause = self.random.uniform(0.3, 3)
         running = self.begin(command)
         time.sleep(pause)
-        processes.signal_all(processes.with_descendants([running.pid]), signal.SIGKILL)
-        running.communicate()
+        kill_controller(running)
         self.note(f"  ended after {pause:.1f} s")
         if command.name == "delete-logs":
             self.forget(command.workflow, command.hosts)
@@ -161,7 +160,7 @@ class Soak:
             self.note(f"  kill -9 {pid} of {worker}")
             if pid > 1:  # its parent may have been killed before
                 os.kill(pid, signal.SIGKILL)
-                wait_until(lambda: not processes.with_descendants([pid]) & {pid})
+                wait_until(lambda: not alive(pid))
 
     def foreign_pid(self) -> None:
         """What is left of a worker names a process that is not ours: its number was used again."""

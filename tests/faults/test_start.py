@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartServer
+from tests.fault_support import record, sleeping_twice
 from tests.faults.hosts import forget_home, needs_root, other_torc, with_ssh_config, worker_pids
 from tests.remote_support import Fleet
 from tests.support import wait_until
@@ -30,11 +31,6 @@ def clean_hosts(fleet: Fleet) -> Iterator[None]:
     processes.signal_all(processes.with_descendants(workers) - sandbox.sshd_pids(), signal.SIGKILL)
     for host in PAIR:
         forget_home(fleet, host)
-
-
-def record(fleet: Fleet, host: str, number: int) -> Path:
-    (found,) = (fleet.home(host) / ".local/state/torc-remote").glob(f"*/{number}-*/record")
-    return found
 
 
 def kill(pid: int) -> None:
@@ -67,16 +63,9 @@ def test_15_twice_at_the_same_moment(fleet: Fleet) -> None:
     assert worker_pids(fleet, number) == {host["pid"] for host in hosts}
 
 
-def sleeping_twice(fleet: Fleet) -> int:
-    """A workflow that is not complete when the worker that runs its first job has been killed."""
-    after = {"depends_on": ["first"], "cancel_on_blocking_job_failure": False}
-    jobs = [{"name": "first", "command": "sleep 300"}, {"name": "second", "command": "sleep 300", **after}]
-    return fleet.workflow(jobs, PAIR)
-
-
 def test_16_after_kill_9_of_the_worker(fleet: Fleet) -> None:
     """Status says that SIGKILL ended it; run starts a new one and keeps the old one's log."""
-    number = sleeping_twice(fleet)
+    number = sleeping_twice(fleet, PAIR)
     first = fleet.hosts("run", number)
     kill(first["sandbox1"]["pid"])
     said = fleet.torc("remote", "status", number).stdout
@@ -91,11 +80,11 @@ def test_16_after_kill_9_of_the_worker(fleet: Fleet) -> None:
 
 def check_broken_record(fleet: Fleet, content: bytes) -> None:
     """A live worker on the one host, a dead one on the other, and the records of both say nothing any more."""
-    number = sleeping_twice(fleet)
+    number = sleeping_twice(fleet, PAIR)
     first = fleet.hosts("run", number)
     kill(first["sandbox2"]["pid"])
     for name in PAIR:
-        record(fleet, name, number).write_bytes(content)
+        record(fleet.home(name), number).write_bytes(content)
     assert fleet.hosts("status", number)["sandbox2"]["state"] == "stale"
     second = fleet.hosts("run", number)
     assert (second["sandbox1"]["state"], second["sandbox1"]["pid"]) == (
@@ -148,7 +137,7 @@ def test_record_of_an_ended_worker_that_cannot_be_replaced(fleet: Fleet) -> None
     """As in fault 19: no worker is started that could not be recorded."""
     number = fleet.sleeping(["sandbox1"])
     kill(fleet.hosts("run", number)["sandbox1"]["pid"])
-    file = record(fleet, "sandbox1", number)
+    file = record(fleet.home("sandbox1"), number)
     with unwritable(file):
         hosts = fleet.hosts("run", number, code=1)
     assert hosts["sandbox1"]["state"] == "failed"

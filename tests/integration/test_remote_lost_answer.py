@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +10,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.conftest import StartServer
-from tests.fault_support import jobs, kill_session, record, stat
+from tests.fault_support import jobs, kill_controller, kill_session, record, sleeping_twice, stat
 from tests.remote_support import Fleet
 from tests.support import wait_until
-from torc_remote.sandbox import processes
 
 TWO = ["sandbox1", "sandbox2"]
 
@@ -33,9 +31,7 @@ def held_up(fleet: Fleet, host: str, number: int) -> Iterator[None]:
 
 def with_a_lost_worker(fleet: Fleet) -> tuple[int, int]:
     """A workflow whose worker on sandbox1 was killed with its job, that on sandbox2 stopped; its ID, the one's PID."""
-    left = {"name": "left", "command": "sleep 300"}
-    following = {"name": "next", "depends_on": ["left"], "cancel_on_blocking_job_failure": False}
-    number = fleet.workflow([left, {**left, **following}], TWO)
+    number = sleeping_twice(fleet, TWO)
     lost: int = fleet.hosts("run", number, "--limit", "sandbox1")["sandbox1"]["pid"]
     wait_until(lambda: jobs(fleet, number)[0] == "running", 20)
     fleet.torc("remote", "run", number, "--limit", "sandbox2")
@@ -52,16 +48,11 @@ def started_anew(fleet: Fleet, number: int, lost: int) -> "subprocess.Popen[str]
     return running
 
 
-def kill(running: "subprocess.Popen[str]") -> None:
-    processes.signal_all(processes.with_descendants([running.pid]), signal.SIGKILL)
-    running.communicate()
-
-
 def test_the_next_command_tells_the_server(fleet: Fleet) -> None:
     number, lost = with_a_lost_worker(fleet)
     with held_up(fleet, "sandbox2", number):
         running = started_anew(fleet, number, lost)
-        kill(running)
+        kill_controller(running)
     assert jobs(fleet, number)[0] == "running", "although nobody runs it"
     told = fleet.hosts("run", number, "--limit", "sandbox1")["sandbox1"]
     assert (told["state"], told["jobs_terminated"]) == ("already_running", 1)
@@ -75,7 +66,7 @@ def test_deletion_is_told_of_as_well(fleet: Fleet) -> None:
     with held_up(fleet, "sandbox2", number):
         running = fleet.popen("remote", "collect-logs", number, "--delete")
         wait_until(lambda: not (state / "record").exists(), 20)
-        kill(running)
+        kill_controller(running)
     assert jobs(fleet, number)[0] == "running", "although nobody runs it"
     told = fleet.hosts("delete-logs", number)["sandbox1"]
     assert (told["state"], told["jobs_terminated"]) == ("absent", 1)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fault_support import alive
 from tests.host_scripts import WORKER, ScriptHost, installed_shells, toolbox
 from tests.support import wait_until
-from torc_remote.sandbox import processes
 
 NODE = "node 7 2026-11-22T18:46:53Z"
 DIGESTS = ("sha256sum", "shasum", "sha256", "openssl")
@@ -203,7 +203,7 @@ def test_the_exit_of_an_earlier_worker_is_not_taken_for_the_next_ones(host: Scri
     parent = int(Path(f"/proc/{first['pid']}/stat").read_text().rpartition(") ")[2].split()[1])
     os.kill(parent, signal.SIGSTOP)  # it will learn of its child's end when the next worker runs
     os.kill(int(first["pid"]), signal.SIGKILL)
-    wait_until(lambda: not processes.with_descendants([int(first["pid"])]) & {int(first["pid"])})
+    wait_until(lambda: not alive(int(first["pid"])))
     second = host.start()
     assert second["state"] == "started"
     os.kill(parent, signal.SIGCONT)

@@ -30,7 +30,7 @@ class Server:
 
 
 def worker(first: int, last: int, hostname: str = "vm") -> Registration:
-    _, [idle] = parse_nodes(f"idle {hostname} {MINUTE}{first:02}Z {MINUTE}{last:02}Z")
+    _, [idle] = parse_nodes(f"idle {hostname} {MINUTE}{first:02}Z {MINUTE}{last:02}Z", "")
     return idle
 
 
@@ -87,10 +87,11 @@ def test_nothing_is_asked_about_nobody(server: Server) -> None:
 
 
 def test_a_node_of_the_same_number_that_began_later_is_another_workers(server: Server) -> None:
-    [named], _ = parse_nodes(f"node 2 {MINUTE}10Z")
+    [named], _ = parse_nodes(f"node 2 {MINUTE}10Z", "vm other")
     before, later = (server.nodes[server.node(second) - 1] for second in (10.999, 11))
     assert named.fits(before)
     assert not named.fits(later)
+    assert not named.fits(before | {"hostname": "another"})
 
 
 def test_lines_of_a_log_that_was_tampered_with_are_left_out() -> None:
@@ -104,7 +105,7 @@ def test_lines_of_a_log_that_was_tampered_with_are_left_out() -> None:
         "node 5 yesterday",
         f"idle {times}",
     ]
-    assert parse_nodes("\n".join([*lines, f"node 6 {MINUTE}10Z", f"idle vm {times}"])) == (
-        parse_nodes(f"node 6 {MINUTE}10Z")[0],
+    assert parse_nodes("\n".join([*lines, f"node 6 {MINUTE}10Z", f"idle vm {times}"]), "vm") == (
+        parse_nodes(f"node 6 {MINUTE}10Z", "vm")[0],
         [worker(10, 11)],
     )

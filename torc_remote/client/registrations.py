@@ -19,14 +19,16 @@ _LOG_RESOLUTION = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class NamedNode:
-    """A worker's log named its node first at this time, which is cut to seconds."""
+    """The log of a worker that has one of these names named its node first at this time, which is cut to seconds."""
 
     node_id: int
     seen: datetime
+    names: frozenset[str]
 
     def fits(self, node: Json) -> bool:
-        """Whether the node of this number was there by then."""
-        return datetime.fromisoformat(node["start_time"]) < self.seen + _LOG_RESOLUTION
+        """Whether the node of this number is the worker's: it bears its name and was there by then."""
+        started = datetime.fromisoformat(node["start_time"])
+        return node["hostname"] in self.names and started < self.seen + _LOG_RESOLUTION
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,17 @@ class Registration:
         return node["hostname"] == self.hostname and self.first <= started < self.last + _LOG_RESOLUTION
 
 
-def parse_nodes(text: str) -> tuple[list[NamedNode], list[Registration]]:
-    """What a host's script said. A log that was tampered with proves nothing: lines without a time are left out."""
+def parse_nodes(text: str, names: str) -> tuple[list[NamedNode], list[Registration]]:
+    """What a host's script said of its workers, which have these names.
+
+    A log that was tampered with proves nothing: lines without a time are left out.
+    """
     named, idle = [], []
     for kind, *words in filter(None, map(str.split, text.splitlines())):
         with suppress(ValueError):
             if kind == "node":
                 number, seen = words
-                named.append(NamedNode(int(number), _time(seen)))
+                named.append(NamedNode(int(number), _time(seen), frozenset(names.split())))
             elif kind == "idle":
                 hostname, first, last = words
                 idle.append(Registration(hostname, _time(first), _time(last)))

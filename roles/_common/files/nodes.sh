@@ -26,26 +26,29 @@ own_nodes() {
 }
 
 # emit_nodes: what the controller needs to tell the server that this worker is gone, and any before that nobody has
-# told of. The names, as a node that bears another one is somebody else's.
+# told of. Sets `nodes`. The names, as a node that bears another one is somebody else's.
 emit_nodes() {
-  emit_node_lines "$({ own_nodes; lost_nodes; } | sort -u)"
+  nodes=$({ own_nodes; lost_nodes; } | sort -u)
+  emit_known_nodes
 }
 
-emit_lost_nodes() { emit_node_lines "$(lost_nodes)"; }
+emit_lost_nodes() {
+  nodes=$(lost_nodes)
+  emit_known_nodes
+}
 
 lost_nodes() { [ ! -e "$dir/lost" ] || cat "$dir/lost"; }
 
-emit_node_lines() {
-  [ -n "$1" ] || return 0
+emit_known_nodes() {
+  [ -n "$nodes" ] || return 0
   emit node_names "$name $(uname -n)"
-  emit nodes "$1"
+  emit nodes "$nodes"
 }
 
-# keep_nodes: for later commands, as the record or the log is about to go; fails where nothing can be written
+# keep_nodes: what was said, for later commands, as the record or the log is about to go; fails where it can't be written
 keep_nodes() {
-  kept_nodes=$({ own_nodes; lost_nodes; } | sort -u)
-  [ -z "$kept_nodes" ] || {
-    { printf '%s\n' "$kept_nodes" >"$dir/lost.new"; } 2>/dev/null && mv "$dir/lost.new" "$dir/lost"
+  [ -z "$nodes" ] || {
+    { printf '%s\n' "$nodes" >"$dir/lost.new"; } 2>/dev/null && mv "$dir/lost.new" "$dir/lost"
   }
 }
 

@@ -77,7 +77,7 @@ prepare_log() {
 }
 
 prepare_record() {
-  case $found:$exit_code in none:* | *:0) ;; *) keep_nodes || fail failed "cannot write $dir/lost (is the disk full?)" ;; esac
+  [ "$exit_code" = 0 ] || keep_nodes || fail failed "cannot write $dir/lost (is the disk full?)"
   know_boot
   {
     record_line boot "$boot" && record_line machine "$machine" && record_line version "$version" &&
