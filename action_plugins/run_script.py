@@ -125,13 +125,17 @@ class ActionModule(ActionBase):
         self._variables = task_vars or {}
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _unwind)
+        return result | self._work()
+
+    def _work(self) -> Result:
+        """What the task does, or why it can't."""
         try:
             with _time_limit(int(self._value("torc_host_timeout") or 0)):
-                return result | self._act(self._task.args)
+                return self._act(self._task.args)
         except LinkError as error:
-            return result | error.result
+            return error.result
         except TorcError as error:
-            return result | {"failed": True, "msg": str(error)}
+            return {"failed": True, "msg": str(error)}
 
     def _act(self, args: Mapping[str, Any]) -> Result:
         changing = args.get("changes_in")

@@ -50,6 +50,19 @@ def kill_controller(running: "subprocess.Popen[str]") -> None:
     running.communicate()
 
 
+@contextmanager
+def stopped(sandbox: Sandbox, host: str) -> Iterator[None]:
+    """The host takes connections, but answers nothing."""
+    pids = sandbox.sshd_pids(host)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
 def kill_session(pid: int) -> None:
     """End a worker, its jobs and its parent, as a machine that goes down does."""
     session = stat(pid)[3]

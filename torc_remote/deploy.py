@@ -3,6 +3,7 @@
 The only module that imports ansible_runner, and that as late as possible: it costs 0.2 s.
 """
 
+import json
 import os
 import queue
 import shlex
@@ -12,11 +13,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, BinaryIO
 
 import torc_remote
 from torc_remote.client.config import Settings
@@ -95,17 +96,23 @@ def _run(
     hosts.write_text(to_yaml(inventory))
     credentials = directory / "credentials.json"
     write_credentials(credentials, settings)
-    server = {"torc_api_url": settings.api_url, "torc_credentials_file": str(credentials)}
+    answers = directory / "answers.jsonl"
+    answers.touch()
+    ours = {
+        "torc_api_url": settings.api_url,
+        "torc_credentials_file": str(credentials),
+        "torc_answers_file": str(answers),
+    }
     # not the runner's extravars, in which Ansible would look for templates
     variables = directory / "variables.yml"
-    variables.write_text(as_data({**play.variables, **server}))
+    variables.write_text(as_data({**play.variables, **ours}))
     # The runner calls the handler while it reads ansible's output and breaks when that takes long.
     events: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
     thread, runner = ansible_runner.run_async(
         private_data_dir=str(directory),
         playbook=f"torc.remote.{play.playbook}",
         inventory=str(hosts),
-        cmdline=f"-e {shlex.quote(f'@{variables}')} --skip-tags by_hand",
+        cmdline=f"-e {shlex.quote(f'@{variables}')} --tags all,at_once --skip-tags by_hand",
         envvars=_environment(directory),
         forks=play.forks,
         settings={"pexpect_timeout": 1},
@@ -115,17 +122,18 @@ def _run(
         cancel_callback=lambda: False,  # with one the runner leaves the signals to us
     )
     gathered = _Gathered(inventory, play.on_result)
-    while thread.is_alive() or not events.empty():
-        if terminated.is_set():
-            # The runner would kill ansible-playbook alone: its tasks have sessions of their own, and files to remove.
-            end_descendants(_CLEANUP_SECONDS)
-        try:
-            event = events.get(timeout=0.1)
-        except queue.Empty:
-            continue
-        if event is None:
-            break
-        gathered.add(event)
+    with answers.open("rb") as lines:
+        while thread.is_alive() or not events.empty():
+            if terminated.is_set():
+                # The runner would kill ansible-playbook alone; its tasks have their own sessions, and files to remove.
+                end_descendants(_CLEANUP_SECONDS)
+            gathered.read(lines)
+            with suppress(queue.Empty):
+                event = events.get(timeout=0.1)
+                if event is None:
+                    break
+                gathered.add(event)
+        gathered.read(lines)
     if terminated.is_set():
         raise InterruptedPlayError("Interrupted. What was started on the hosts goes on.")
     if gathered.controller_error:
@@ -136,7 +144,7 @@ def _run(
 
 
 class _Gathered:
-    """Sorts the runner's events by host."""
+    """Sorts what comes by host: the runner's events, and the lines of torc.remote.ask_hosts."""
 
     def __init__(
         self, inventory: Inventory, on_result: Callable[[str, str, HostAnswer], None] | None
@@ -145,6 +153,7 @@ class _Gathered:
         self.controller_error: str | None = None
         self.any_host = False
         self._on_result = on_result
+        self._unfinished = b""
 
     def add(self, event: Mapping[str, Any]) -> None:
         status = _HOST_EVENTS.get(str(event.get("event")))
@@ -159,12 +168,23 @@ class _Gathered:
             elif status != "ok":
                 self.controller_error = str(result.get("msg", "unknown"))
             return
-        answer = self.answers[data["host"]]
+        self._add(data["task"], data["host"], status, result, str(data.get("role", "")))
+
+    def read(self, lines: BinaryIO) -> None:
+        """What has been added to the file since the last time."""
+        *whole, self._unfinished = (self._unfinished + lines.read()).split(b"\n")
+        for line in map(json.loads, whole):
+            result = line["result"]
+            bad = [status for status in ("unreachable", "failed") if result.get(status)]
+            self._add(line["task"], line["host"], bad[0] if bad else "ok", result)
+
+    def _add(self, task: str, host: str, status: str, result: Mapping[str, Any], role: str = "") -> None:
+        answer = self.answers[host]
         self.any_host = True
-        answer.status, answer.role = status, str(data.get("role", ""))
+        answer.status, answer.role = status, role
         answer.values.update(result)
         if self._on_result:
-            self._on_result(str(data["task"]).rpartition(" : ")[2], data["host"], answer)
+            self._on_result(task.rpartition(" : ")[2], host, answer)
 
     def _add_hosts(self, hosts: Mapping[str, Mapping[str, Any]]) -> None:
         """What the controller found out about single hosts; a message is bad news."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.fault_support import stopped
 from tests.faults.hosts import connections, other_torc, with_ssh_config, worker_pids
 from tests.remote_support import Fleet
 from tests.support import wait_until
@@ -327,18 +328,6 @@ def test_12_host_hangs_after_connecting(fleet: Fleet) -> None:
         assert connections(machines, "sandbox3") == others
     assert machines.hosts("stop", number)["sandbox3"]["ok"]
     assert not worker_pids(fleet, number)
-
-
-@contextmanager
-def stopped(sandbox: Sandbox, host: str) -> Iterator[None]:
-    pids = sandbox.sshd_pids(host)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def test_13_twenty_hosts_behind_one_bastion(fleet: Fleet, tmp_path: Path) -> None:

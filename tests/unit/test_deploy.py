@@ -1,5 +1,6 @@
 """How a play's events become answers, without a play."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -53,6 +54,27 @@ def test_results_are_passed_on_as_they_come() -> None:
     gathered = _Gathered(inventory, lambda step, host, answer: seen.append((step, host, answer.status)))
     gathered.add(event("runner_on_unreachable", "a"))
     assert seen == [("Look", "a", "unreachable")]
+
+
+def test_lines_are_read_once_they_are_whole(gathered: _Gathered, tmp_path: Path) -> None:
+    def line(host: str, **result: Any) -> bytes:
+        return (
+            json.dumps({"task": "torc.remote.status : Look", "host": host, "result": result}).encode() + b"\n"
+        )
+
+    path = tmp_path / "answers"
+    path.write_bytes(b"")
+    with path.open("rb") as lines, path.open("ab", buffering=0) as answers:
+        gathered.read(lines)
+        first, second = line("a", state="running", failed=False), line("b", unreachable=True, msg="ä")
+        answers.write(first + second[:-3])
+        gathered.read(lines)
+        assert gathered.answers["a"] == HostAnswer("ok", "", {"state": "running", "failed": False})
+        assert gathered.answers["b"].status == "silent"
+        answers.write(second[-3:] + line("a", failed=True))
+        gathered.read(lines)
+    assert gathered.answers["b"] == HostAnswer("unreachable", "", {"unreachable": True, "msg": "ä"})
+    assert gathered.answers["a"].status == "failed"
 
 
 def test_secrets_leave_the_environment_for_the_time_of_the_play(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,105 @@
+"""Commands that change nothing ask all hosts from one task, with processes of our own."""
+
+import json
+import os
+import signal
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.fault_support import alive, parent_of, stopped
+from tests.packages import run_ansible
+from tests.remote_support import Fleet
+from tests.support import wait_until
+from torc_remote.sandbox import processes
+
+HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
+
+
+@pytest.fixture
+def cold(fleet: Fleet, tmp_path: Path) -> Fleet:
+    """No connection is open, as another file is another scope for them."""
+    config = tmp_path / "ssh_config"
+    config.write_text(fleet.sandbox.layout.ssh_config.read_text())
+    return replace(fleet, environment={"TORC_REMOTE_SSH_CONFIG": str(config)})
+
+
+def answered(running: "subprocess.Popen[str]", hosts: int) -> list[str]:
+    """The first hosts that answer, of a command with -v."""
+    assert running.stderr
+    return [running.stderr.readline().split(":")[0] for _ in range(hosts)]
+
+
+def asking(running: "subprocess.Popen[str]") -> list[int]:
+    """The ssh processes that ask hosts now."""
+    family = processes.with_descendants([running.pid])
+    return [pid for pid in family if Path(f"/proc/{pid}/comm").read_text() == "ssh\n"]
+
+
+@pytest.mark.parametrize(
+    ("parallel", "order"), [(1, ["sandbox1", "sandbox2"]), (2, ["sandbox2", "sandbox3"])]
+)
+def test_as_many_at_a_time_as_asked_for(cold: Fleet, parallel: int, order: list[str]) -> None:
+    number = cold.sleeping(HOSTS)
+    with stopped(cold.sandbox, "sandbox1"):
+        status = ["status", number, "-v", "--host-timeout", 6, "--max-parallel-ssh", parallel]
+        running = cold.popen("remote", *status)
+        try:
+            assert answered(running, 2) == order
+        finally:
+            running.communicate()
+    assert running.returncode == 3
+
+
+def test_a_process_that_asks_is_killed(cold: Fleet) -> None:
+    """A host without an answer is never left out in silence."""
+    number = cold.sleeping(HOSTS)
+    with stopped(cold.sandbox, "sandbox1"):
+        running = cold.popen("remote", "status", number, "-v")
+        assert {*answered(running, 2)} == {"sandbox2", "sandbox3"}
+        (ssh,) = asking(running)
+        os.kill(parent_of(ssh), signal.SIGKILL)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "not all hosts could be asked; the processes that ask ended with [" in said
+    assert "-9" in said
+
+
+def test_interrupted(cold: Fleet) -> None:
+    number = cold.sleeping(HOSTS)
+    with stopped(cold.sandbox, "sandbox1"):
+        running = cold.popen("remote", "status", number, "-v")
+        answered(running, 2)
+        family = processes.with_descendants([running.pid])
+        os.killpg(running.pid, signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+        wait_until(lambda: not any(alive(pid) for pid in family), 20)
+    assert running.returncode == 130
+    assert "Interrupted" in said
+
+
+def test_nobody_is_left_asking_when_the_controller_dies(cold: Fleet) -> None:
+    """Each ends with the host that it is at."""
+    number = cold.sleeping(HOSTS)
+    with stopped(cold.sandbox, "sandbox1"):
+        options = ["-v", "--host-timeout", 6, "--max-parallel-ssh", 1]
+        running = cold.popen("remote", "status", number, *options)
+        wait_until(lambda: asking(running), 60)
+        before = cold.sandbox.handshakes()
+        (ssh,) = asking(running)
+        asker = parent_of(ssh)
+        processes.signal_all(processes.with_descendants([running.pid]) - {ssh, asker}, signal.SIGKILL)
+        running.communicate()
+        wait_until(lambda: not alive(asker), 60)
+    assert cold.sandbox.handshakes()["sandbox2"] == before["sandbox2"]
+
+
+def test_by_hand_the_tag_is_refused(fleet: Fleet, tmp_path: Path) -> None:
+    number = fleet.sleeping(HOSTS)
+    (tmp_path / "torc.yml").write_text("plugin: torc.remote.torc_workers\n")
+    words = ["-i", "torc.yml", "-e", json.dumps({"torc_workflow_id": number}), "--tags", "at_once"]
+    done = run_ansible("ansible-playbook", "torc.remote.status", *words, cwd=tmp_path, env=fleet.env())
+    assert done.returncode == 2
+    assert "torc_answers_file names no file; leave the tag at_once to the CLI" in done.stdout
