@@ -53,6 +53,7 @@ state:
   returned: always
 """
 
+import functools
 import gc
 import random
 import signal
@@ -187,9 +188,7 @@ class ActionModule(ActionBase):
         )
         nonce = frame.new_nonce()
         own = Path(str(self._variables["role_path"]))
-        files = [*sorted((own.parent / "_common/files").glob("*.sh"))]
-        files.append((own.parent / role if role else own) / "files" / script)
-        data = frame.compose(nonce, [file.read_text() for file in files], words, environment)
+        data = frame.compose(nonce, _texts(own.parent, role or own.name, script), words, environment)
         return _result(nonce, self._execute(data, changes))
 
     def _execute(self, data: bytes, changes: bool) -> Result:
@@ -261,6 +260,13 @@ def _time_limit(seconds: int) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@functools.cache
+def _texts(roles: Path, role: str, script: str) -> list[str]:
+    """The shell library and the role's script."""
+    files = [*sorted((roles / "_common/files").glob("*.sh")), roles / role / "files" / script]
+    return [file.read_text() for file in files]
 
 
 def _text(value: Any) -> str:
