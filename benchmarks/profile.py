@@ -1,14 +1,16 @@
-"""Where the time of `torc remote status` goes: start-up, forks, the hosts' processes, the end.
+"""Where the time of a status goes: start-up, forks, the hosts' processes, the end.
 
     .venv/bin/python -m benchmarks.profile --hosts 100
 
-Ansible is watched from inside (hooks/sitecustomize.py), over connections that are open. Prints Markdown tables.
+Of `torc remote status`, which asks all hosts from one task, and of a play with the same role, which has a task for each
+host. Ansible is watched from inside (hooks/sitecustomize.py), over connections that are open. Prints Markdown tables.
 """
 
 import argparse
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,13 @@ from benchmarks.workers import install
 from torc_remote import sandbox
 
 Notes = dict[str, list[dict[str, Any]]]
+
+_PLAY = """\
+- hosts: torc_workers
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role: {name: torc.remote.status, rolespec_validate: false}
+"""
 
 
 def main() -> None:
@@ -40,21 +49,34 @@ def main() -> None:
 
 def _profile(bench: Bench) -> None:
     number = bench.new_workflow()
-    command: list[str | Path] = [TORC, "remote", "status", number, "--max-parallel-ssh", str(bench.forks)]
     bench.run([TORC, "remote", "run", number, *RUN_OPTIONS])
-    bench.run(command)  # every connection is open now, every compiled file written
-    notes_file = bench.directory / "notes"
-    hooks = {"PYTHONPATH": str(Path(__file__).with_name("hooks")), "PROFILE_NOTES": str(notes_file)}
-    begin = time.time()
+    (bench.directory / "play.yml").write_text(_PLAY)
+    (bench.directory / "torc.yml").write_text(f"plugin: torc.remote.torc_workers\nworkflow_ids: [{number}]\n")
+    play: list[str | Path] = [TORC.with_name("ansible-playbook"), "-i", "torc.yml", "play.yml"]
+    commands: list[list[str | Path]] = [
+        [TORC, "remote", "status", number, "--max-parallel-ssh", str(bench.forks)],
+        [*play, "--forks", str(bench.forks)],
+    ]
+    print(f"Status of {len(bench.hosts)} hosts, {bench.forks} parallel, connections open. {machine()}.")
+    for command in commands:
+        bench.run(command)  # every connection is open now, every compiled file written
+        print(f"\n`{Path(command[0]).name} ...`\n")
+        begin = time.time()
+        notes = _watch(bench, command)
+        _print_stages(notes, begin, time.time())
+        _print_processes(notes, len(bench.hosts))
+
+
+def _watch(bench: Bench, command: Sequence[str | Path]) -> Notes:
+    file = bench.directory / "notes"
+    hooks = {"PYTHONPATH": str(Path(__file__).with_name("hooks")), "PROFILE_NOTES": str(file)}
     bench.run(command, bench.env() | hooks)
-    end = time.time()
     notes: Notes = {}
-    for line in notes_file.read_text().splitlines():
+    for line in file.read_text().splitlines():
         note = json.loads(line)
         notes.setdefault(note["what"], []).append(note)
-    print(f"Status of {len(bench.hosts)} hosts, {bench.forks} parallel, connections open. {machine()}.\n")
-    _print_stages(notes, begin, end)
-    _print_processes(notes, len(bench.hosts))
+    file.unlink()
+    return notes
 
 
 def _print_stages(notes: Notes, begin: float, end: float) -> None:
@@ -80,14 +102,20 @@ def _print_processes(notes: Notes, hosts: int) -> None:
             for key, factor in (("user", 1000), ("system", 1000), ("faults", 1))
         ]
 
+    ends = notes["child ends"]
     rows = {
-        "Ansible's main process: variables, fork, result, events": per_host(
+        "Ansible's main process: variables, forks, results, events": per_host(
             notes["ansible ends"], notes["fork"][:1]
         ),
-        "the host's fork, before its task": per_host(notes["child begins"], []),
-        "the host's fork, the task": per_host(notes["child ends"], notes["child begins"]),
-        "the ssh client": per_host(notes["child's children"], []),
+        "its forks, before the task": per_host(notes["child begins"], []),
+        "its forks, the task": per_host(ends, notes["child begins"]),
     }
+    if asking := notes.get("asking ends"):
+        # each begins with nothing used
+        rows["the processes that ask"] = per_host(asking, [])
+        rows["the ssh client"] = per_host(notes["asking child's children"], [])
+    else:
+        rows["the ssh client"] = per_host(notes["child's children"], [])
     print("\n| for each host | user ms | system ms | page faults |\n|---|---:|---:|---:|")
     for row, (user, system, faults) in rows.items():
         print(f"| {row} | {user:.1f} | {system:.1f} | {faults:.0f} |")

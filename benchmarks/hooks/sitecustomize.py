@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 _WORKER = "ansible.executor.process.worker"
 
@@ -32,8 +32,21 @@ def _note(what: str, who: int = resource.RUSAGE_SELF) -> None:
         notes.write(json.dumps(line) + "\n")
 
 
+# the number of the process that Ansible has forked for this task
+_task_process: list[int] = []
+
+
+def _exit_noted(status: int) -> NoReturn:
+    """How a process ends that a task has forked in turn."""
+    if _task_process and os.getpid() != _task_process[0]:
+        _note("asking ends")
+        _note("asking child's children", resource.RUSAGE_CHILDREN)
+    _exit(status)
+
+
 def _noted(method: Callable[[Any], Any], before: str, after: str) -> Callable[[Any], Any]:
     def run(self: Any) -> Any:
+        _task_process[:] = [os.getpid()]
         _note(before)
         try:
             return method(self)
@@ -75,5 +88,6 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 if os.environ.get("PROFILE_NOTES") and any(word.endswith("ansible-playbook") for word in sys.orig_argv[:3]):
     _note("ansible begins")
+    _exit, os._exit = os._exit, _exit_noted
     atexit.register(_note, "ansible ends")  # its forks end otherwise
     sys.meta_path.insert(0, _Finder())
