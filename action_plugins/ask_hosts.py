@@ -3,15 +3,16 @@
 DOCUMENTATION = r"""
 ---
 module: ask_hosts
-short_description: Run one of the collection's shell scripts, which only looks, on all hosts from one task
+short_description: Run one of the collection's shell scripts, which asks, on all hosts from one task
 description:
-  - For the C(torc remote) command, whose commands that change nothing need none of what Ansible keeps for each host and
-    task. Ansible's own way is a process for each host and task, which costs more than the question itself.
+  - For the C(torc remote) command, whose questions need none of what Ansible keeps for each host and task. Ansible's
+    own way is a process for each host and task, which costs more than the question itself.
   - As many processes as Ansible has forks ask one host after the other through Ansible's connection, as
-    M(torc.remote.run_script) does. The hosts' answers don't become the task's result; they go to a file as they come.
+    M(torc.remote.run_script) does. A host that fails is no failure of the task. The hosts' answers go to a file as they
+    come.
 options:
   script:
-    description: File name below C(files/) of the calling role. It has to be one that changes nothing.
+    description: File name below C(files/) of the calling role. It must be one that starts and ends nothing.
     type: str
     required: true
   workflow:
@@ -19,7 +20,7 @@ options:
     type: bool
     default: false
   arguments:
-    description: As for M(torc.remote.run_script), but with the first host's values, the same for all.
+    description: As for M(torc.remote.run_script).
     type: list
     elements: str
     default: []
@@ -28,16 +29,32 @@ options:
     type: list
     elements: str
     default: []
+  answers:
+    description: The variable that an earlier task registered, whose state has to be O(state) for a host to be asked.
+    type: str
+  state:
+    description: See O(answers).
+    type: str
 notes:
   - The variable torc_answers_file names the file on the controller that gets a line of JSON for each host, an object
-    with the task's name, the host's name and its result.
+    with the names of task, role and host and the host's result.
 author: The torc-remote developers
+"""
+
+RETURN = r"""
+failed_hosts:
+  description: The hosts that failed or did not answer. Besides, whatever all others answered alike.
+  type: list
+  elements: str
+  returned: always
 """
 
 import json
 import os
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.torc.remote.plugins.action.run_script import ActionModule as RunScript
@@ -48,19 +65,27 @@ _NUMBER_BYTES = 4
 
 
 class ActionModule(RunScript):
-    """One task for all hosts of the play; a host that fails is no failure of the task."""
+    """One task for all hosts of the play."""
 
     BYPASS_HOST_LOOP = True
 
-    _VALID_ARGS = frozenset(("script", "workflow", "arguments", "flags"))
+    _VALID_ARGS = frozenset(("script", "workflow", "arguments", "flags", "answers", "state"))
 
     def _work(self) -> Result:
         path = self._value("torc_answers_file")
         if not path:
             return _failure("torc_answers_file names no file; leave the tag at_once to the CLI")
-        hosts = self._variables["ansible_play_hosts"]
-        waiting, fill = os.pipe()
         answers = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        before = os.lseek(answers, 0, os.SEEK_END)
+        codes = self._share(self._variables["ansible_play_hosts"], answers)
+        if any(codes):
+            return _failure(f"not all hosts could be asked; the processes that ask ended with {codes}")
+        lines = Path(path).read_bytes()[before:].splitlines()
+        return {"on_controller": True, **_summary(map(json.loads, lines))}
+
+    def _share(self, hosts: Sequence[str], answers: int) -> list[int]:
+        """Ask the hosts; the exit codes of the processes that did."""
+        waiting, fill = os.pipe()
         forks = min(int(self._variables["ansible_forks"]), len(hosts))
         processes = [self._fork(hosts, waiting, fill, answers) for _ in range(forks)]
         os.close(waiting)
@@ -68,10 +93,7 @@ class ActionModule(RunScript):
             for number in range(len(hosts)):
                 os.write(fill, number.to_bytes(_NUMBER_BYTES))
         os.close(fill)
-        codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
-        if any(codes):
-            return _failure(f"not all hosts could be asked; the processes that ask ended with {codes}")
-        return {"on_controller": True}
+        return [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
 
     def _fork(self, hosts: Sequence[str], waiting: int, fill: int, answers: int) -> int:
         """The number of a process that asks the hosts whose numbers are waiting, as long as we live."""
@@ -82,25 +104,42 @@ class ActionModule(RunScript):
         code = 1
         try:
             os.close(fill)
+            everyone = self._variables
             while os.getppid() == parent and (number := os.read(waiting, _NUMBER_BYTES)):
                 host = hosts[int.from_bytes(number)]
-                line = {"task": self._task.get_name(), "host": host, "result": self._ask(host)}
-                os.write(answers, (json.dumps(line) + "\n").encode())
+                if line := self._line(host, everyone):
+                    os.write(answers, (json.dumps(line) + "\n").encode())
             code = 0
         finally:
             os._exit(code)
 
-    def _ask(self, host: str) -> Result:
-        variables = self._variables["hostvars"][host]
+    def _line(self, host: str, everyone: Any) -> Mapping[str, Any] | None:
+        """What the file gets of a host, None when it is not to be asked."""
+        own = everyone["hostvars"][host]
+        args = self._task.args
+        if "answers" in args and own.get(args["answers"], {}).get("state") != args["state"]:
+            return None
+        self._variables = ChainMap(own, everyone)
+        role = self._task._role.get_name(include_role_fqcn=False)
+        return {"task": self._task.get_name(), "role": role, "host": host, "result": self._ask(own)}
+
+    def _ask(self, own: Mapping[str, Any]) -> Result:
+        """The result of the host that has these variables."""
         options = self._connection.option_definitions.values()
         names = [variable["name"] for option in options for variable in option.get("vars", ())]
-        self._connection.set_options(
-            var_options={name: variables[name] for name in names if name in variables}
-        )
+        self._connection.set_options(var_options={name: own[name] for name in names if name in own})
         try:
             return super()._work()
         except Exception as error:  # as Ansible does where a host has a process of its own
             return {"failed": True, "msg": f"Unexpected failure: {error!r}"}
+
+
+def _summary(lines: Iterable[Mapping[str, Any]]) -> Result:
+    """What later tasks need to know of all hosts."""
+    results = {line["host"]: line["result"] for line in lines}
+    failed = [host for host, result in results.items() if result.get("failed") or result.get("unreachable")]
+    well = [result.items() for host, result in results.items() if host not in failed]
+    return {"failed_hosts": failed, **dict(set(well[0]).intersection(*well) if well else ())}
 
 
 def _failure(reason: str) -> Result:

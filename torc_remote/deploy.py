@@ -33,6 +33,8 @@ _HOST_EVENTS = {
     "runner_on_failed": "failed",
     "runner_on_unreachable": "unreachable",
 }
+# Their results come from a file.
+_ASKING = ("torc.remote.ask_hosts", "torc.remote.fetch_logs_at_once")
 
 
 class PlayError(TorcError):
@@ -127,13 +129,13 @@ def _run(
             if terminated.is_set():
                 # The runner would kill ansible-playbook alone; its tasks have their own sessions, and files to remove.
                 end_descendants(_CLEANUP_SECONDS)
-            gathered.read(lines)
+            event: Mapping[str, Any] | None = {}
             with suppress(queue.Empty):
                 event = events.get(timeout=0.1)
-                if event is None:
-                    break
-                gathered.add(event)
-        gathered.read(lines)
+            gathered.read(lines)
+            if event is None:
+                break
+            gathered.add(event)
     if terminated.is_set():
         raise InterruptedPlayError("Interrupted. What was started on the hosts goes on.")
     if gathered.controller_error:
@@ -144,7 +146,7 @@ def _run(
 
 
 class _Gathered:
-    """Sorts what comes by host: the runner's events, and the lines of torc.remote.ask_hosts."""
+    """Sorts what comes by host: the runner's events, and the lines of tasks that ask all hosts."""
 
     def __init__(
         self, inventory: Inventory, on_result: Callable[[str, str, HostAnswer], None] | None
@@ -153,13 +155,16 @@ class _Gathered:
         self.controller_error: str | None = None
         self.any_host = False
         self._on_result = on_result
+        self._asking = False
         self._unfinished = b""
 
     def add(self, event: Mapping[str, Any]) -> None:
+        data = event.get("event_data", {})
+        if event.get("event") == "playbook_on_task_start":
+            self._asking = data["task_action"] in _ASKING
         status = _HOST_EVENTS.get(str(event.get("event")))
         if not status:
             return
-        data = event["event_data"]
         result = data.get("res") or {}
         if result.get("on_controller"):
             # a task that runs once bears the first host's name
@@ -171,14 +176,16 @@ class _Gathered:
         self._add(data["task"], data["host"], status, result, str(data.get("role", "")))
 
     def read(self, lines: BinaryIO) -> None:
-        """What has been added to the file since the last time."""
+        """What has been added to the file since the last time, unless events of earlier tasks are still to come."""
+        if not self._asking:
+            return
         *whole, self._unfinished = (self._unfinished + lines.read()).split(b"\n")
         for line in map(json.loads, whole):
             result = line["result"]
             bad = [status for status in ("unreachable", "failed") if result.get(status)]
-            self._add(line["task"], line["host"], bad[0] if bad else "ok", result)
+            self._add(line["task"], line["host"], bad[0] if bad else "ok", result, line["role"])
 
-    def _add(self, task: str, host: str, status: str, result: Mapping[str, Any], role: str = "") -> None:
+    def _add(self, task: str, host: str, status: str, result: Mapping[str, Any], role: str) -> None:
         answer = self.answers[host]
         self.any_host = True
         answer.status, answer.role = status, role

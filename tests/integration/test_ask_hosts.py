@@ -4,6 +4,9 @@ import json
 import os
 import signal
 import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from tests.fault_support import alive, parent_of, stopped
 from tests.packages import run_ansible
 from tests.remote_support import Fleet
 from tests.support import wait_until
+from torc_remote import __version__
 from torc_remote.sandbox import processes
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
@@ -103,3 +107,65 @@ def test_by_hand_the_tag_is_refused(fleet: Fleet, tmp_path: Path) -> None:
     done = run_ansible("ansible-playbook", "torc.remote.status", *words, cwd=tmp_path, env=fleet.env())
     assert done.returncode == 2
     assert "torc_answers_file names no file; leave the tag at_once to the CLI" in done.stdout
+
+
+def test_one_process_brings_the_logs_of_several_hosts(cold: Fleet, tmp_path: Path) -> None:
+    """By sftp too: each host's archive holds its own files."""
+    number = cold.workflow([{"name": "a", "command": "true"}], HOSTS)
+    texts = {host: os.urandom(200_000) for host in HOSTS}  # not in the answer of the script
+    for host, text in texts.items():
+        log = cold.home(host) / "torc_output/job_stdio" / f"job_wf{number}_j1_r1_a1.o"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(text)
+    before = cold.sandbox.handshakes()
+    hosts = cold.hosts("collect-logs", number, "-l", tmp_path / "logs", "--max-parallel-ssh", 1)
+    gained = {host: count - before[host] for host, count in cold.sandbox.handshakes().items()}
+    assert gained == dict.fromkeys(HOSTS, 1)
+    for host, text in texts.items():
+        with tarfile.open(hosts[host]["archive"]) as archive:
+            (job,) = [member for member in archive.getmembers() if member.name.endswith(log.name)]
+            file = archive.extractfile(job)
+            assert file
+            assert file.read() == text
+
+
+@contextmanager
+def other_version(fleet: Fleet, hosts: list[str]) -> Iterator[None]:
+    """These hosts have another torc."""
+    ours = {host: fleet.home(host) / ".local/bin/torc" for host in hosts}
+    for torc in ours.values():
+        torc.rename(torc.with_name("kept"))
+        torc.write_text("#!/bin/sh\necho torc 0.0.1\n")
+        torc.chmod(0o755)
+    try:
+        yield
+    finally:
+        for torc in ours.values():
+            torc.with_name("kept").rename(torc)
+
+
+@pytest.mark.parametrize("bad", ["sandbox1", "sandbox2"], ids=["the first host", "another host"])
+def test_run_with_a_host_that_fails_its_check(fleet: Fleet, bad: str) -> None:
+    """It is left out, named by the check, and its worker is neither started nor looked for."""
+    number = fleet.sleeping(HOSTS)
+    good = [host for host in HOSTS if host != bad]
+    with other_version(fleet, [bad]):
+        refused = fleet.hosts("run", number, code=1)
+        assert {refused[host]["state"] for host in good} == {"not_started"}
+        assert refused[bad]["state"] == "mismatch"
+        hosts = fleet.hosts("run", number, "--keep-going", "--max-parallel-ssh", 1, code=1)
+    assert [hosts[host]["state"] for host in good] == ["registered", "registered"]
+    assert [hosts[host]["version"] for host in good] == [__version__, __version__]
+    assert hosts[bad]["reason"] == f"Version mismatch: local={__version__}, {bad}=0.0.1"
+    again = fleet.hosts("run", number)
+    assert again[bad]["state"] == "registered"
+    assert {again[host]["state"] for host in good} == {"already_running"}
+
+
+def test_nothing_is_initialized_for_hosts_that_all_fail(fleet: Fleet) -> None:
+    number = fleet.sleeping(HOSTS)
+    with other_version(fleet, HOSTS):
+        hosts = fleet.hosts("run", number, "--keep-going", code=1)
+    assert {host["state"] for host in hosts.values()} == {"mismatch"}
+    jobs = json.loads(fleet.torc("-f", "json", "jobs", "list", number).stdout)
+    assert {job["status"] for job in jobs["items"]} == {"uninitialized"}

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -56,25 +57,40 @@ def test_results_are_passed_on_as_they_come() -> None:
     assert seen == [("Look", "a", "unreachable")]
 
 
-def test_lines_are_read_once_they_are_whole(gathered: _Gathered, tmp_path: Path) -> None:
-    def line(host: str, **result: Any) -> bytes:
-        return (
-            json.dumps({"task": "torc.remote.status : Look", "host": host, "result": result}).encode() + b"\n"
-        )
+def beginning(action: str) -> dict[str, Any]:
+    return {"event": "playbook_on_task_start", "event_data": {"task_action": action}}
 
+
+def line(host: str, **result: Any) -> bytes:
+    whole = {"task": "torc.remote.status : Look", "role": "status", "host": host, "result": result}
+    return json.dumps(whole).encode() + b"\n"
+
+
+def test_lines_are_read_once_they_are_whole(gathered: _Gathered, tmp_path: Path) -> None:
     path = tmp_path / "answers"
     path.write_bytes(b"")
+    gathered.add(beginning("torc.remote.ask_hosts"))
     with path.open("rb") as lines, path.open("ab", buffering=0) as answers:
         gathered.read(lines)
         first, second = line("a", state="running", failed=False), line("b", unreachable=True, msg="ä")
         answers.write(first + second[:-3])
         gathered.read(lines)
-        assert gathered.answers["a"] == HostAnswer("ok", "", {"state": "running", "failed": False})
+        assert gathered.answers["a"] == HostAnswer("ok", "status", {"state": "running", "failed": False})
         assert gathered.answers["b"].status == "silent"
         answers.write(second[-3:] + line("a", failed=True))
         gathered.read(lines)
-    assert gathered.answers["b"] == HostAnswer("unreachable", "", {"unreachable": True, "msg": "ä"})
+    assert gathered.answers["b"] == HostAnswer("unreachable", "status", {"unreachable": True, "msg": "ä"})
     assert gathered.answers["a"].status == "failed"
+
+
+def test_lines_wait_for_the_events_of_earlier_tasks(gathered: _Gathered) -> None:
+    lines = BytesIO(line("a", state="registered"))
+    gathered.add(beginning("torc.remote.run_script"))
+    gathered.read(lines)
+    gathered.add(event("runner_on_ok", "a", state="started"))
+    gathered.add(beginning("torc.remote.ask_hosts"))
+    gathered.read(lines)
+    assert gathered.answers["a"].values["state"] == "registered"
 
 
 def test_secrets_leave_the_environment_for_the_time_of_the_play(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import yaml
 from tests.role_tables import TABLE, options, role_directories, table
 
 VARIABLE = re.compile(r"\btorc_[a-z_]+\b")
+REGISTERED = re.compile(r"register: (\w+)")
 # how the CLI hands over the server's credentials; people use torc's environment variables
 PRIVATE = {"torc_credentials_file"}
 
@@ -32,7 +33,7 @@ def read(path: Path) -> Any:
 
 
 def registered(role: Path) -> set[str]:
-    return set(re.findall(r"register: (\w+)", (role / "tasks/main.yml").read_text()))
+    return {name for file in role.glob("tasks/*.yml") for name in REGISTERED.findall(file.read_text())}
 
 
 @ROLES
