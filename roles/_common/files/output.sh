@@ -77,13 +77,13 @@ unreadable() {
   } 2>/dev/null
 }
 
-# manifest WHOLE WORKFLOW: a checksum over path, size and time of change of the selected files
-manifest() {
+# listing WHOLE WORKFLOW: path, size and time of change of the selected files
+listing() {
   if stat -c %n . >/dev/null 2>&1; then
     selected_files "$1" "$2" -exec stat -c '%n %s %y' {} +
   else
     selected_files "$1" "$2" -exec stat -f '%N %z %Fm' {} +
-  fi | LC_ALL=C sort | checksum
+  fi | LC_ALL=C sort
 }
 
 # note_end WORKFLOW SERVER: this machine's worker has ended, which its parent may not have lived to say

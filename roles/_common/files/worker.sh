@@ -76,14 +76,17 @@ is_number() {
 # checksum: the sha256 of what stdin holds; fails where no program can tell
 checksum() {
   if have sha256sum; then
-    sha256sum
+    c_sum=$(sha256sum)
   elif have shasum; then
-    shasum -a 256
+    c_sum=$(shasum -a 256)
   elif have sha256; then
-    sha256 -q
+    c_sum=$(sha256 -q)
   elif have openssl; then
-    openssl dgst -sha256 -r
-  fi | cut -c 1-64 | grep .
+    c_sum=$(openssl dgst -sha256 -r)
+  else
+    return 1
+  fi
+  [ -n "$c_sum" ] && printf '%s\n' "${c_sum%% *}"
 }
 
 # absolute PATH: sets `path`; a relative one counts from the home, as a worker's working directory is the home.

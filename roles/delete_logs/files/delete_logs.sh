@@ -105,7 +105,7 @@ esac
 cd "$output" || fail failed "the directory $output cannot be entered"
 whole=0
 if [ "$all" = 1 ] || exclusive "$workflow" "$server"; then whole=1; fi
-if [ -n "$collected" ] && [ "$collected" != "$(manifest "$whole" "$workflow")" ]; then
+if [ -n "$collected" ] && [ "$collected" != "$(listing "$whole" "$workflow" | checksum)" ]; then
   refuse "files in $output have changed since they were collected. Collect them again"
 fi
 # of one that was killed; should the disk be full, to make room comes first

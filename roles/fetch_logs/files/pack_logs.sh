@@ -13,8 +13,9 @@ fi
 
 # Archives that a lost connection left behind; younger ones may be another collector's.
 sweep() {
-  find "$1"/. ! -name . -prune -type d -name "torc-logs-$workflow-$server.*" -user "$(id -u)" -mtime +1 \
-    -exec rm -rf {} + 2>/dev/null
+  for old in "$1/torc-logs-$workflow-$server."*; do
+    [ ! -O "$old" ] || find "$old" -prune -type d -mtime +1 -exec rm -rf {} + 2>/dev/null
+  done
 }
 
 # archive: one attempt in `tmp`. tar's own code tells apart what can be borne: 1, a file changed while it was read.
@@ -45,9 +46,10 @@ locate_output "$workflow" "$server" "$output_dir" || finish absent "there is no 
 cd "$output" || finish absent "there is no directory $output"
 whole=0
 if [ "$all" = 1 ] || exclusive "$workflow" "$server"; then whole=1; fi
-[ -n "$(selected_files "$whole" "$workflow" -print | head -n 1)" ] ||
+files=$(listing "$whole" "$workflow" 2>/dev/null)
+[ -n "$files" ] || [ -n "$(selected_files "$whole" "$workflow" -print | head -n 1)" ] ||
   finish absent "there are no logs of workflow $workflow in $output"
-manifest=$(manifest "$whole" "$workflow" 2>/dev/null) ||
+manifest=$(printf '%s\n' "$files" | checksum) ||
   fail failed "this host has no program for checksums (sha256sum, shasum, sha256, openssl)"
 emit output_dir "$output"
 emit manifest "$manifest"
@@ -55,10 +57,10 @@ emit manifest "$manifest"
 [ "$check" = 0 ] || finish uncollected
 pack
 read -r code <"$tmp/code"
-size=$(wc -c <"$tmp/$file" | tr -d ' ')
+size=$(($(wc -c <"$tmp/$file")))
 emit size "$size"
 emit sha256 "$(checksum <"$tmp/$file")"
-unreadable "$whole" "$workflow" | head -n 5 | emit_lines unread
+[ "$code" = 0 ] || unreadable "$whole" "$workflow" | head -n 5 | emit_lines unread
 if [ "$code" -gt 1 ]; then
   head -n 5 "$tmp/errors" | emit_lines unread
 fi
