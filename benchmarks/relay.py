@@ -31,6 +31,7 @@ def far_away(sandbox: Sandbox, delay: float, directory: Path) -> Iterator[Path]:
     try:
         yield config
     finally:
+        asyncio.run_coroutine_threadsafe(_hang_up(), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
 
@@ -45,6 +46,14 @@ async def _listen(addresses: list[str], port: int, relay_port: int, delay: float
             await asyncio.gather(_pass(reader, from_host, delay), _pass(to_host, writer, delay))
 
         await asyncio.start_server(relay, address, relay_port)
+
+
+async def _hang_up() -> None:
+    """Connections that are kept open end with the relays."""
+    passing = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in passing:
+        task.cancel()
+    await asyncio.gather(*passing, return_exceptions=True)
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:

@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import tarfile
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,6 +121,22 @@ def test_without_any_program_for_checksums_nothing_is_packed(host: ScriptHost, t
     answer = host.pack()
     assert answer["state"] == "failed"
     assert "sha256sum" in answer["msg"]
+
+
+def test_archives_left_behind_long_ago_are_removed(host: ScriptHost) -> None:
+    """Not younger ones, which another collector may be reading."""
+    start_and_end(host)
+    old, young = (Path(tempfile.mkdtemp(prefix="torc-logs-42-aaaaaaaa.", dir="/tmp")) for _ in range(2))
+    (old / "logs.tar.gz").touch()
+    long_ago = time.time() - 3 * 86400
+    os.utime(old, (long_ago, long_ago))
+    try:
+        taken(host, host.pack())
+        assert young.exists()
+        assert not old.exists()
+    finally:
+        for path in (old, young):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def test_bsd_stat(host: ScriptHost, tmp_path: Path) -> None:
