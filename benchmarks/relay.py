@@ -43,7 +43,8 @@ async def _listen(addresses: list[str], port: int, relay_port: int, delay: float
             reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str = address
         ) -> None:
             to_host, from_host = await asyncio.open_connection(address, port)
-            await asyncio.gather(_pass(reader, from_host, delay), _pass(to_host, writer, delay))
+            with suppress(asyncio.CancelledError):  # which asyncio's streams of Python 3.11 would report
+                await asyncio.gather(_pass(reader, from_host, delay), _pass(to_host, writer, delay))
 
         await asyncio.start_server(relay, address, relay_port)
 
