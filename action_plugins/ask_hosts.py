@@ -139,7 +139,7 @@ def _summary(lines: Iterable[Mapping[str, Any]]) -> Result:
     results = {line["host"]: line["result"] for line in lines}
     failed = [host for host, result in results.items() if result.get("failed") or result.get("unreachable")]
     well = [result.items() for host, result in results.items() if host not in failed]
-    return {"failed_hosts": failed, **dict(set(well[0]).intersection(*well) if well else ())}
+    return {**dict(set(well[0]).intersection(*well) if well else ()), "failed_hosts": failed}
 
 
 def _failure(reason: str) -> Result:

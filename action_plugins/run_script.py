@@ -277,7 +277,7 @@ def _text(value: Any) -> str:
 
 def _result(nonce: str, executed: Mapping[str, Any]) -> Result:
     answer = frame.parse_answer(nonce, executed["stdout"])
-    values = {key: frame.printable(value) for key, value in answer.values.items()}
+    values = {key: frame.printable(value) for key, value in answer.values.items() if key in frame.KEYS}
     if not answer.complete:
         return values | {"failed": True, "state": "failed", "msg": _incomplete(answer.noise, executed)}
     return values | {"changed": values.get("changed") == "1", "failed": values.get("failed") == "1"}

@@ -26,6 +26,39 @@ WINDOWS = re.compile(
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
+KEYS = frozenset(
+    {
+        "archive",
+        "changed",
+        "content",
+        "executable",
+        "exit_code",
+        "failed",
+        "kept",
+        "lent",
+        "log",
+        "lost",
+        "manifest",
+        "msg",
+        "node_names",
+        "nodes",
+        "output_dir",
+        "pid",
+        "reason",
+        "removed",
+        "replaced_sha256",
+        "replaced_version",
+        "sha256",
+        "since",
+        "size",
+        "state",
+        "unread",
+        "upload",
+        "version",
+    }
+)
+"""What the scripts say. A host may say more, but other words in the result of a task mean something to Ansible."""
+
 
 class ScriptValueError(UsageError):
     """A value can't be passed to a shell."""
