@@ -71,6 +71,19 @@ def test_a_process_that_asks_is_killed(cold: Fleet) -> None:
     assert "-9" in said
 
 
+def test_nothing_is_started_when_the_check_is_not_finished(cold: Fleet) -> None:
+    number = cold.sleeping(HOSTS)
+    with stopped(cold.sandbox, "sandbox1"):
+        running = cold.popen("remote", "run", number, "-v", "--keep-going")
+        assert {*answered(running, 2)} == {"sandbox2", "sandbox3"}
+        (ssh,) = asking(running)
+        os.kill(parent_of(ssh), signal.SIGKILL)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert "not all hosts could be asked" in said
+    assert {host["state"] for host in cold.hosts("status", number).values()} == {"none"}
+
+
 def test_interrupted(cold: Fleet) -> None:
     number = cold.sleeping(HOSTS)
     with stopped(cold.sandbox, "sandbox1"):
