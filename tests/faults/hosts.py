@@ -38,6 +38,15 @@ def other_torc(fleet: Fleet, host: str, script: str) -> Iterator[None]:
         real.parent.rmdir()
 
 
+@contextmanager
+def handshakes(fleet: Fleet) -> Iterator[dict[str, int]]:
+    """The handshakes that each host of the sandbox sees in the block; known when it ends."""
+    gained: dict[str, int] = {}
+    before = fleet.sandbox.handshakes()
+    yield gained
+    gained.update({host: count - before[host] for host, count in fleet.sandbox.handshakes().items()})
+
+
 def worker_pids(fleet: Fleet, number: int) -> set[int]:
     """The worker processes of a workflow: `torc run NUMBER`, not the shell that waits for it."""
     return {

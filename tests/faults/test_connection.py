@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.fault_support import stopped
-from tests.faults.hosts import connections, other_torc, with_ssh_config, worker_pids
+from tests.faults.hosts import connections, handshakes, other_torc, with_ssh_config, worker_pids
 from tests.remote_support import Fleet
 from tests.support import wait_until
 from torc_remote.sandbox import Sandbox, start
@@ -336,16 +336,12 @@ def test_13_twenty_hosts_behind_one_bastion(fleet: Fleet, tmp_path: Path) -> Non
         set_max_startups(many, "10:30:100")
         machines = replace(fleet, sandbox=many)
         behind = [host.name for host in many.hosts[1:]]
-        config = tmp_path / "ssh_config"
-        jump = f"Host {' '.join(behind)}\n ProxyJump sandbox1\n"
-        config.write_text(jump + many.layout.ssh_config.read_text())
-        machines = replace(machines, environment={"TORC_REMOTE_SSH_CONFIG": str(config)})
+        machines = with_ssh_config(machines, f"Host {' '.join(behind)}\n ProxyJump sandbox1\n", "bastion")
         number = machines.sleeping([])
-        before = many.handshakes()
-        added = machines.hosts("add-workers", number, *behind)
-        assert [host["state"] for host in added.values()] == ["added"] * 20
-        assert [host["state"] for host in machines.hosts("status", number).values()] == ["none"] * 20
-        logins = {name: count - before[name] for name, count in many.handshakes().items()}
+        with handshakes(machines) as logins:
+            added = machines.hosts("add-workers", number, *behind)
+            assert [host["state"] for host in added.values()] == ["added"] * 20
+            assert [host["state"] for host in machines.hosts("status", number).values()] == ["none"] * 20
         assert logins == {"sandbox1": 20, **dict.fromkeys(behind, 1)}
         many.kill_sshd("sandbox1")
         hosts = machines.hosts("status", number, "--limit", "sandbox2,sandbox3", code=3)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Server
+from tests.faults.hosts import other_torc
 from tests.packages import ROOT, run_ansible
 from tests.remote_support import Fleet
 from tests.support import wait_until
@@ -188,15 +189,10 @@ def test_a_wrong_version_on_one_host_starts_nothing_anywhere(
     tags: tuple[str, ...], fleet: Fleet, server: Server, admin: Admin
 ) -> None:
     number = fleet.sleeping()
-    torc = fleet.home("sandbox2") / ".local/bin/torc"
-    right = torc.read_bytes()
-    torc.write_text("#!/bin/sh\necho torc 0.9.0\n")
-    try:
+    with other_torc(fleet, "sandbox2", "echo torc 0.9.0"):
         before = admin.snapshot(server)
         played = admin.play("run", number, *tags, code=2)
         assert admin.snapshot(server) == before
-    finally:
-        torc.write_bytes(right)
     assert "Version mismatch: local=1.0.0, sandbox2=0.9.0" in played.text
     assert "not all hosts passed the check: sandbox2." in played.text
 

@@ -6,13 +6,13 @@ import signal
 import subprocess
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.fault_support import alive, parent_of, stopped
+from tests.faults.hosts import handshakes, other_torc, with_ssh_config
 from tests.packages import run_ansible
 from tests.remote_support import Fleet
 from tests.support import wait_until
@@ -25,9 +25,7 @@ HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
 @pytest.fixture
 def cold(fleet: Fleet, tmp_path: Path) -> Fleet:
     """No connection is open, as another file is another scope for them."""
-    config = tmp_path / "ssh_config"
-    config.write_text(fleet.sandbox.layout.ssh_config.read_text())
-    return replace(fleet, environment={"TORC_REMOTE_SSH_CONFIG": str(config)})
+    return with_ssh_config(fleet, "", tmp_path.name)
 
 
 def answered(running: "subprocess.Popen[str]", hosts: int) -> list[str]:
@@ -57,29 +55,28 @@ def test_as_many_at_a_time_as_asked_for(cold: Fleet, parallel: int, order: list[
     assert running.returncode == 3
 
 
-def test_a_process_that_asks_is_killed(cold: Fleet) -> None:
-    """A host without an answer is never left out in silence."""
-    number = cold.sleeping(HOSTS)
+def killed_while_asking(cold: Fleet, *command: str | int) -> str:
+    """What a command says when sandbox1 does not answer and the process that asks it is killed."""
     with stopped(cold.sandbox, "sandbox1"):
-        running = cold.popen("remote", "status", number, "-v")
+        running = cold.popen("remote", *command, "-v")
         assert {*answered(running, 2)} == {"sandbox2", "sandbox3"}
         (ssh,) = asking(running)
         os.kill(parent_of(ssh), signal.SIGKILL)
         _, said = running.communicate(timeout=60)
     assert running.returncode == 1
+    return said
+
+
+def test_a_process_that_asks_is_killed(cold: Fleet) -> None:
+    """A host without an answer is never left out in silence."""
+    said = killed_while_asking(cold, "status", cold.sleeping(HOSTS))
     assert "not all hosts could be asked; the processes that ask ended with [" in said
     assert "-9" in said
 
 
 def test_nothing_is_started_when_the_check_is_not_finished(cold: Fleet) -> None:
     number = cold.sleeping(HOSTS)
-    with stopped(cold.sandbox, "sandbox1"):
-        running = cold.popen("remote", "run", number, "-v", "--keep-going")
-        assert {*answered(running, 2)} == {"sandbox2", "sandbox3"}
-        (ssh,) = asking(running)
-        os.kill(parent_of(ssh), signal.SIGKILL)
-        _, said = running.communicate(timeout=60)
-    assert running.returncode == 1
+    said = killed_while_asking(cold, "run", number, "--keep-going")
     assert "not all hosts could be asked" in said
     assert {host["state"] for host in cold.hosts("status", number).values()} == {"none"}
 
@@ -130,9 +127,8 @@ def test_one_process_brings_the_logs_of_several_hosts(cold: Fleet, tmp_path: Pat
         log = cold.home(host) / "torc_output/job_stdio" / f"job_wf{number}_j1_r1_a1.o"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(text)
-    before = cold.sandbox.handshakes()
-    hosts = cold.hosts("collect-logs", number, "-l", tmp_path / "logs", "--max-parallel-ssh", 1)
-    gained = {host: count - before[host] for host, count in cold.sandbox.handshakes().items()}
+    with handshakes(cold) as gained:
+        hosts = cold.hosts("collect-logs", number, "-l", tmp_path / "logs", "--max-parallel-ssh", 1)
     assert gained == dict.fromkeys(HOSTS, 1)
     for host, text in texts.items():
         with tarfile.open(hosts[host]["archive"]) as archive:
@@ -145,16 +141,10 @@ def test_one_process_brings_the_logs_of_several_hosts(cold: Fleet, tmp_path: Pat
 @contextmanager
 def other_version(fleet: Fleet, hosts: list[str]) -> Iterator[None]:
     """These hosts have another torc."""
-    ours = {host: fleet.home(host) / ".local/bin/torc" for host in hosts}
-    for torc in ours.values():
-        torc.rename(torc.with_name("kept"))
-        torc.write_text("#!/bin/sh\necho torc 0.0.1\n")
-        torc.chmod(0o755)
-    try:
+    with ExitStack() as others:
+        for host in hosts:
+            others.enter_context(other_torc(fleet, host, "echo torc 0.0.1"))
         yield
-    finally:
-        for torc in ours.values():
-            torc.with_name("kept").rename(torc)
 
 
 @pytest.mark.parametrize("bad", ["sandbox1", "sandbox2"], ids=["the first host", "another host"])

@@ -10,6 +10,7 @@ from typing import Any
 import click
 import pytest
 
+from tests.faults.hosts import other_torc
 from tests.remote_support import Fleet
 from torc_remote import __version__
 from torc_remote.cli.remote import remote
@@ -89,13 +90,9 @@ def test_no_workers_configured(fleet: Fleet) -> None:
 @pytest.fixture
 def old_torc(fleet: Fleet) -> Iterator[None]:
     """sandbox1 and sandbox2 have an older torc."""
-    files = [fleet.home(host) / ".local/bin/torc" for host in ("sandbox1", "sandbox2")]
-    programs = [file.read_bytes() for file in files]
-    for file in files:
-        file.write_text("#!/bin/sh\necho torc 0.6.5\n")
-    yield
-    for file, program in zip(files, programs, strict=True):
-        file.write_bytes(program)
+    old = "echo torc 0.6.5"
+    with other_torc(fleet, "sandbox1", old), other_torc(fleet, "sandbox2", old):
+        yield
 
 
 def test_version_mismatch(fleet: Fleet, old_torc: None) -> None:

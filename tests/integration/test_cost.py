@@ -2,11 +2,11 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.faults.hosts import handshakes, with_ssh_config
 from tests.packages import ROOT, run_ansible
 from tests.remote_support import Fleet
 
@@ -19,13 +19,10 @@ def test_one_handshake_for_each_host_and_operation(fleet: Fleet, tmp_path: Path)
     number = fleet.sleeping(HOSTS)
     for operation in ("run", "status", "collect-logs", "stop", "delete-logs"):
         # another file is another scope for open connections, so there are none
-        config = tmp_path / f"ssh_config_{operation}"
-        config.write_text(fleet.sandbox.layout.ssh_config.read_text())
-        cold = replace(fleet, environment={"TORC_REMOTE_SSH_CONFIG": str(config)})
-        before = fleet.sandbox.handshakes()
+        cold = with_ssh_config(fleet, "", operation)
         where = ["-l", tmp_path] if operation == "collect-logs" else []
-        cold.torc("remote", operation, number, *where)
-        gained = {host: count - before[host] for host, count in fleet.sandbox.handshakes().items()}
+        with handshakes(cold) as gained:
+            cold.torc("remote", operation, number, *where)
         assert gained == dict.fromkeys(HOSTS, 1), operation
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.hosts import other_torc
 from tests.interop.conftest import StartTorcServer
 from tests.interop.fleets import HOSTS, active_nodes, is_alive, native_fleet, running_workers, wait_for_states
 from tests.native_support import Native
@@ -152,11 +153,7 @@ def test_workers_leave_when_the_workflow_is_canceled(fleet: Fleet, rest: Rest) -
 
 def test_a_host_with_another_torc_stops_everything(fleet: Fleet, rest: Rest) -> None:
     number = fleet.sleeping()
-    torc = fleet.home("sandbox2") / ".local/bin/torc"
-    kept = torc.rename(torc.with_name("kept"))
-    torc.write_text("#!/bin/sh\necho 'torc 0.6.5'\n")
-    torc.chmod(0o755)
-    try:
+    with other_torc(fleet, "sandbox2", "echo torc 0.6.5"):
         refused = fleet.torc("remote", "run", number, code=1)
         assert refused.stderr.startswith(
             "Error: Version check failed on 1 worker(s):\n"
@@ -164,5 +161,3 @@ def test_a_host_with_another_torc_stops_everything(fleet: Fleet, rest: Rest) -> 
         )
         assert running_workers(fleet, number) == set()
         assert rest.nodes(number) == []
-    finally:
-        kept.rename(torc)
