@@ -37,7 +37,7 @@ options:
     type: str
 notes:
   - The variable torc_answers_file names the file on the controller that gets a line of JSON for each host, an object
-    with the names of task, role and host and the host's result.
+    with the names of task, role and host, the status (V(ok), V(failed) or V(unreachable)) and the host's result.
 author: The torc-remote developers
 """
 
@@ -52,7 +52,7 @@ failed_hosts:
 import json
 import os
 from collections import ChainMap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ class ActionModule(RunScript):
         if any(codes):
             return _failure(f"not all hosts could be asked; the processes that ask ended with {codes}")
         lines = Path(path).read_bytes()[before:].splitlines()
-        return {"on_controller": True, **_summary(map(json.loads, lines))}
+        return {"on_controller": True, **_summary([json.loads(line) for line in lines])}
 
     def _share(self, hosts: Sequence[str], answers: int) -> list[int]:
         """Ask the hosts; the exit codes of the processes that did."""
@@ -120,8 +120,15 @@ class ActionModule(RunScript):
         if "answers" in args and own.get(args["answers"], {}).get("state") != args["state"]:
             return None
         self._variables = ChainMap(own, everyone)
-        role = self._task._role.get_name(include_role_fqcn=False)
-        return {"task": self._task.get_name(), "role": role, "host": host, "result": self._ask(own)}
+        result = self._ask(own)
+        bad = [status for status in ("unreachable", "failed") if result.get(status)]
+        return {
+            "task": self._task.get_name(),
+            "role": self._task._role.get_name(include_role_fqcn=False),
+            "host": host,
+            "status": bad[0] if bad else "ok",
+            "result": result,
+        }
 
     def _ask(self, own: Mapping[str, Any]) -> Result:
         """The result of the host that has these variables."""
@@ -134,12 +141,11 @@ class ActionModule(RunScript):
             return {"failed": True, "msg": f"Unexpected failure: {error!r}"}
 
 
-def _summary(lines: Iterable[Mapping[str, Any]]) -> Result:
+def _summary(lines: Sequence[Mapping[str, Any]]) -> Result:
     """What later tasks need to know of all hosts."""
-    results = {line["host"]: line["result"] for line in lines}
-    failed = [host for host, result in results.items() if result.get("failed") or result.get("unreachable")]
-    well = [result.items() for host, result in results.items() if host not in failed]
-    return {**dict(set(well[0]).intersection(*well) if well else ()), "failed_hosts": failed}
+    well = [line["result"].items() for line in lines if line["status"] == "ok"]
+    alike = set(well[0]).intersection(*well) if well else ()
+    return {**dict(alike), "failed_hosts": [line["host"] for line in lines if line["status"] != "ok"]}
 
 
 def _failure(reason: str) -> Result:

@@ -33,6 +33,8 @@ _HOST_EVENTS = {
     "runner_on_failed": "failed",
     "runner_on_unreachable": "unreachable",
 }
+# Whoever runs the playbooks by hand gets the opposite.
+_TAGS = "--tags all,at_once --skip-tags by_hand"
 # Their results come from a file.
 _ASKING = ("torc.remote.ask_hosts", "torc.remote.fetch_logs_at_once")
 
@@ -114,7 +116,7 @@ def _run(
         private_data_dir=str(directory),
         playbook=f"torc.remote.{play.playbook}",
         inventory=str(hosts),
-        cmdline=f"-e {shlex.quote(f'@{variables}')} --tags all,at_once --skip-tags by_hand",
+        cmdline=f"-e {shlex.quote(f'@{variables}')} {_TAGS}",
         envvars=_environment(directory),
         forks=play.forks,
         settings={"pexpect_timeout": 1},
@@ -181,9 +183,7 @@ class _Gathered:
             return
         *whole, self._unfinished = (self._unfinished + lines.read()).split(b"\n")
         for line in map(json.loads, whole):
-            result = line["result"]
-            bad = [status for status in ("unreachable", "failed") if result.get(status)]
-            self._add(line["task"], line["host"], bad[0] if bad else "ok", result, line["role"])
+            self._add(line["task"], line["host"], line["status"], line["result"], line["role"])
 
     def _add(self, task: str, host: str, status: str, result: Mapping[str, Any], role: str) -> None:
         answer = self.answers[host]

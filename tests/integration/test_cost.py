@@ -9,6 +9,7 @@ import pytest
 from tests.faults.hosts import handshakes, with_ssh_config
 from tests.packages import ROOT, run_ansible
 from tests.remote_support import Fleet
+from torc_remote import deploy
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
 DOCUMENTED = re.compile(r"^\| `(\w+)` \| (\d) \| (\d) \|", re.MULTILINE)
@@ -50,7 +51,7 @@ def test_tasks_for_each_host(fleet: Fleet, tmp_path: Path, cli: bool) -> None:
     if cli:
         variables["torc_credentials_file"] = str(tmp_path / "credentials.json")
         variables["torc_answers_file"] = str(tmp_path / "answers.jsonl")
-        options = ["--tags", "all,at_once", "--skip-tags", "by_hand"]
+        options = deploy._TAGS.split()
     for playbook, tasks in documented().items():
         words = [f"torc.remote.{playbook}", "-i", "torc.yml", "-e", json.dumps(variables), *options]
         done = run_ansible("ansible-playbook", *words, cwd=tmp_path, env=fleet.env())

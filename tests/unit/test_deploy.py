@@ -61,9 +61,9 @@ def beginning(action: str) -> dict[str, Any]:
     return {"event": "playbook_on_task_start", "event_data": {"task_action": action}}
 
 
-def line(host: str, **result: Any) -> bytes:
-    whole = {"task": "torc.remote.status : Look", "role": "status", "host": host, "result": result}
-    return json.dumps(whole).encode() + b"\n"
+def line(host: str, status: str = "ok", **result: Any) -> bytes:
+    names = {"task": "torc.remote.status : Look", "role": "status", "host": host}
+    return json.dumps({**names, "status": status, "result": result}).encode() + b"\n"
 
 
 def test_lines_are_read_once_they_are_whole(gathered: _Gathered, tmp_path: Path) -> None:
@@ -72,12 +72,15 @@ def test_lines_are_read_once_they_are_whole(gathered: _Gathered, tmp_path: Path)
     gathered.add(beginning("torc.remote.ask_hosts"))
     with path.open("rb") as lines, path.open("ab", buffering=0) as answers:
         gathered.read(lines)
-        first, second = line("a", state="running", failed=False), line("b", unreachable=True, msg="ä")
+        first, second = (
+            line("a", state="running", failed=False),
+            line("b", "unreachable", unreachable=True, msg="ä"),
+        )
         answers.write(first + second[:-3])
         gathered.read(lines)
         assert gathered.answers["a"] == HostAnswer("ok", "status", {"state": "running", "failed": False})
         assert gathered.answers["b"].status == "silent"
-        answers.write(second[-3:] + line("a", failed=True))
+        answers.write(second[-3:] + line("a", "failed", failed=True))
         gathered.read(lines)
     assert gathered.answers["b"] == HostAnswer("unreachable", "status", {"unreachable": True, "msg": "ä"})
     assert gathered.answers["a"].status == "failed"
