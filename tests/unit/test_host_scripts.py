@@ -123,6 +123,15 @@ def test_without_any_program_for_checksums_nothing_is_packed(host: ScriptHost, t
     assert "sha256sum" in answer["msg"]
 
 
+def test_without_stat_nothing_is_packed(host: ScriptHost, tmp_path: Path) -> None:
+    """All logs would look alike, and those that came later would be deleted as if they had been collected."""
+    start_and_end(host)
+    host.path = toolbox(tmp_path / "bin", without=["stat"], extra=["sha256sum"])
+    answer = host.pack()
+    assert answer["state"] == "failed"
+    assert "stat" in answer["msg"]
+
+
 def test_archives_left_behind_long_ago_are_removed(host: ScriptHost) -> None:
     """Not younger ones, which another collector may be reading."""
     start_and_end(host)

@@ -47,8 +47,11 @@ cd "$output" || finish absent "there is no directory $output"
 whole=0
 if [ "$all" = 1 ] || exclusive "$workflow" "$server"; then whole=1; fi
 files=$(listing "$whole" "$workflow" 2>/dev/null)
-[ -n "$files" ] || [ -n "$(selected_files "$whole" "$workflow" -print | head -n 1)" ] ||
+if [ -z "$files" ]; then
+  [ -z "$(selected_files "$whole" "$workflow" -print | head -n 1)" ] ||
+    fail failed "this host has no program that tells the sizes and times of files (stat)"
   finish absent "there are no logs of workflow $workflow in $output"
+fi
 manifest=$(printf '%s\n' "$files" | checksum) ||
   fail failed "this host has no program for checksums (sha256sum, shasum, sha256, openssl)"
 emit output_dir "$output"
