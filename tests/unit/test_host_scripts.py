@@ -79,9 +79,9 @@ def taken(host: ScriptHost, packed: dict[str, str]) -> bytes:
     if "content" in packed:
         data = base64.b64decode(packed["content"])
     else:
-        archive = Path(packed["archive"])
+        archive = Path(host.meeting.path(int(packed["place"])))
         data = archive.read_bytes()
-        host.discard(packed["archive"])
+        host.discard()
         assert not archive.parent.exists()
     assert packed["sha256"] == hashlib.sha256(data).hexdigest()
     return data

@@ -36,7 +36,7 @@ def unreachable(message: str = "Connection refused") -> HostAnswer:
 
 
 def test_every_worker_once_in_the_order_of_the_list(fleet: Fleet) -> None:
-    report = fleet.report("status", answers(fleet, {"alpha": ok("running", pid="12"), "beta": unreachable()}))
+    report = fleet.report("status", answers(fleet, {"alpha": ok("running", pid=12), "beta": unreachable()}))
     assert [host.worker for host in report.hosts] == WORKERS
     assert [host.state for host in report.hosts] == ["unreachable", "not_started", "invalid", "running"]
     assert [host.ok for host in report.hosts] == [False, False, False, True]

@@ -343,7 +343,7 @@ new_log() {
 # emit_worker: what the reports show of the worker that `identify` found
 emit_worker() {
   emit pid "$r_pid"
-  [ -z "$r_since" ] || emit since "$r_since"
+  ! is_number "$r_since" || emit since "$r_since"
   [ -z "$r_version" ] || emit version "$r_version"
   emit output_dir "$r_output"
 }
