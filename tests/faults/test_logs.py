@@ -430,6 +430,7 @@ refused with the reason (exit code 1; 2 for the empty name), and nothing is remo
     assert logs["sandbox1"].exists()
 
 
+@pytest.mark.slow
 def test_96_a_local_directory_of_an_odd_name(fleet: Fleet, tmp_path: Path) -> None:
     """Archives are fetched into a local directory whatever its name is: spaces, quotes, patterns, line breaks."""
     number, logs = with_logs(fleet, ["sandbox1"])
@@ -443,6 +444,7 @@ def test_96_a_local_directory_of_an_odd_name(fleet: Fleet, tmp_path: Path) -> No
         assert len(list(where.iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_97_a_worker_with_a_very_long_name(fleet: Fleet, tmp_path: Path) -> None:
     """A worker whose host name has 229 characters, or as many as there can be: its archives have names too."""
     layout = fleet.sandbox.layout

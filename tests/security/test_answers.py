@@ -13,8 +13,9 @@ from typing import Any
 
 import jsonschema
 import pytest
+import requests
 
-from tests.fault_support import hook_sessions
+from tests.fault_support import await_running, hook_sessions, jobs
 from tests.remote_support import Fleet
 from torc_remote.answers import schema
 
@@ -88,6 +89,7 @@ def test_nothing_of_a_host_reaches_sftp(
     assert not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_nothing_of_a_host_reaches_sftp_when_torc_is_installed(fleet: Fleet, tmp_path: Path) -> None:
     number, pwned = workflow(fleet), tmp_path / "pwned"
     old = answering("state=ready", "upload=x", f"upload=!touch {pwned}", "upload=", f"lent=!touch {pwned}")
@@ -172,7 +174,9 @@ def test_an_answer_without_an_end_is_not_listened_to(fleet: Fleet, floods: tuple
 
 
 ENDLESS = """\
-"$SHELL" -c "$command" && truncate -s 1T /tmp/torc-logs-{number}-*/*
+export TMPDIR="$HOME/.tmp"
+mkdir -p "$TMPDIR"
+"$SHELL" -c "$command" && truncate -s 1T "$TMPDIR"/torc-logs-*/????????????????
 """
 BOASTING = """\
 "$SHELL" -c "$command" | sed 's/size=.*/size=1125899906842624/'
@@ -187,8 +191,7 @@ def test_no_more_is_fetched_than_what_was_announced(fleet: Fleet, tmp_path: Path
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(os.urandom(200_000))
     logs = tmp_path / "a 'b' \"c\" \\d\n!id [e]*\n#é"
-    endless = ENDLESS.format(number=number)
-    with lying(fleet, {"sandbox1": endless, "sandbox3": BOASTING}):
+    with lying(fleet, {"sandbox1": ENDLESS, "sandbox3": BOASTING}):
         hosts = reported(fleet, "collect-logs", number, "-l", logs)
     assert "sent more than the" in hosts["sandbox1"]["reason"]
     assert "No space left on device for 1125899906842624 bytes" in hosts["sandbox3"]["reason"]
@@ -198,3 +201,59 @@ def test_no_more_is_fetched_than_what_was_announced(fleet: Fleet, tmp_path: Path
         f".torc_logs_{number}_sandbox2.json",
         f"torc_logs_{number}_sandbox2.tar.gz",
     ]
+    assert not list((fleet.home("sandbox1") / ".tmp").iterdir())
+
+
+# Runs what it is asked to, and claims a node that another worker has.
+CLAIMING = """\
+text=$(cat)
+mark=$(printf '%s\\n' "$text" | sed -n 's/^torc_mark=//p')
+printf '%s %s\\n' "$mark" "node_names=sandbox1 x" "$mark" "nodes=node {node} 2099-01-01T00:00:00Z"
+printf '%s\\n' "$text" | /bin/sh -s
+"""
+
+
+def running(fleet: Fleet, workers: list[str]) -> tuple[int, dict[str, object]]:
+    """A workflow whose job runs on sandbox1, under whatever address; its ID and the node."""
+    number = fleet.sleeping(workers)
+    fleet.torc("remote", "run", number, "--limit", workers[0])
+    await_running(fleet, number)
+    (node,) = requests.get(f"{fleet.url}/compute_nodes", params={"workflow_id": number}, timeout=10).json()[
+        "items"
+    ]
+    return number, node
+
+
+def still_runs(fleet: Fleet, number: int) -> None:
+    assert jobs(fleet, number) == ["running"]
+    nodes = requests.get(f"{fleet.url}/compute_nodes", params={"workflow_id": number}, timeout=10).json()[
+        "items"
+    ]
+    assert nodes[0]["is_active"]
+    fleet.torc("remote", "stop", number)
+
+
+def test_a_host_can_not_end_the_jobs_of_a_worker_that_is_not_asked(fleet: Fleet) -> None:
+    number, node = running(fleet, ["sandbox1", "sandbox3"])
+    named = ["node_names=sandbox1", f"nodes=node {node['id']} 2099-01-01T00:00:00Z"]
+    idle = ["nodes=idle sandbox1 2020-01-01T00:00:00Z 2099-01-01T00:00:00Z"]
+    with lying(fleet, {"sandbox3": answering("state=stopped", "pid=7", *named, *idle)}):
+        liar = fleet.hosts("stop", number, "--limit", "sandbox3", code=1)["sandbox3"]
+    assert not liar["ok"]
+    assert "bears the name 'sandbox1' of another worker of this workflow" in liar["reason"]
+    still_runs(fleet, number)
+
+
+@pytest.mark.slow
+def test_nor_those_of_a_worker_whose_host_says_that_it_runs(fleet: Fleet) -> None:
+    """Where the workers' addresses tell nothing of their names."""
+    addresses = {host.name: host.address for host in fleet.sandbox.hosts}
+    number, node = running(fleet, [addresses["sandbox1"], addresses["sandbox3"]])
+    with lying(fleet, {"sandbox3": CLAIMING.format(node=node["id"])}):
+        hosts = fleet.hosts("run", number, code=1)
+    assert hosts[addresses["sandbox1"]]["state"] == "already_running"
+    assert (
+        f"compute node {node['id']} is claimed by {addresses['sandbox1']} as well"
+        in hosts[addresses["sandbox3"]]["reason"]
+    )
+    still_runs(fleet, number)
