@@ -137,11 +137,9 @@ class ActionModule(RunScript):
                 "state": "not_deleted",
                 "msg": f"collected, but not deleted: {deleted.get('msg', 'the host gives no reason')}",
             }
-        # the rest tells which worker's compute nodes the server must be told of
-        return {key: value for key, value in deleted.items() if key != "state"} | {
-            "changed": True,
-            "deleted": True,
-        }
+        # beside what was deleted, which worker's compute nodes the server must be told of
+        told = {key: value for key, value in deleted.items() if key not in ("state", "msg")}
+        return told | {"changed": True, "deleted": True}
 
 
 def _unpack(content: str, size: int, part: Path) -> None:

@@ -96,12 +96,14 @@ _PAUSES = ((0.2, 1.0), (1.0, 3.0))
 _MAX_GROWTH = 64 * 1024 * 1024
 _LOOK_SECONDS = 0.2
 _LONGEST_LINE = 300
+_LONGEST_REASON = 1000
 
 
 class LinkError(AnsibleConnectionFailure):
     """The host did not answer. ``unknown``: what was sent may have changed something there. ``hung``: time ran out."""
 
     def __init__(self, reason: str, unknown: bool = False, hung: bool = False) -> None:
+        reason = frame.one_line(reason[:_LONGEST_REASON])
         if unknown:
             reason += ". Whether the script ran is unknown; run the command again, it looks first"
         super().__init__(reason)

@@ -114,4 +114,4 @@ def printable(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Printable text whose lines follow each other, so that nobody's words pass for a line of somebody else."""
-    return printable(" / ".join(filter(None, map(str.strip, text.splitlines()))))
+    return printable(" / ".join(filter(None, map(str.strip, text.splitlines()))).replace("\t", " "))

