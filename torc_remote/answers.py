@@ -161,7 +161,7 @@ STATES: dict[str, tuple[str, ...]] = {
     "deleted": ("removed",),
     "died": (),
     "discarded": (),
-    "exited": ("pid",),
+    "exited": (),
     "failed": (),
     "finished": (),
     "installed": ("executable",),

@@ -342,7 +342,8 @@ new_log() {
 
 # emit_worker: what the reports show of the worker that `identify` found
 emit_worker() {
-  emit pid "$r_pid"
+  # a damaged file may hold a number that is nobody's
+  [ "${#r_pid}" -gt 9 ] || emit pid "$r_pid"
   ! is_number "$r_since" || emit since "$r_since"
   [ -z "$r_version" ] || emit version "$r_version"
   emit output_dir "$r_output"
