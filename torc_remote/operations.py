@@ -313,6 +313,11 @@ def _host_result(operation: str, address: WorkerAddress, label: str, answer: Hos
     ok = answer.status == "ok" and state in _WELL[operation]
     if answer.status in ("ok", "silent") and not ok:
         state, reason = "not_started", "nothing was done here, because of other hosts"
+        if answer.cut_off:
+            state, reason = (
+                "unknown",
+                "Ansible was ended from outside before this host answered; run the command again",
+            )
     return HostResult(address.stored, label, state, ok, printable(reason), details)
 
 
