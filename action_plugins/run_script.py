@@ -76,6 +76,7 @@ try:
     from torc_remote.answers import MAX_ANSWER, AnswerError, read_answer
     from torc_remote.client.config import Settings
     from torc_remote.client.handoff import play_settings, play_url, server_key, worker_environment
+    from torc_remote.controller_locale import restore_locale
     from torc_remote.errors import TorcError
     from torc_remote.family import kill_children
     from torc_remote.ssh_errors import explain
@@ -87,6 +88,8 @@ except ImportError as error:
 # Ansible imports this in the process that forks one for each host. What is frozen is left alone by the children's
 # garbage collector, so their pages stay shared.
 gc.freeze()
+# Ansible has looked at its own locale by now; ssh is to see the user's.
+restore_locale()
 
 Result = dict[str, Any]
 

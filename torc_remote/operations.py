@@ -289,6 +289,11 @@ def _host_result(operation: str, address: WorkerAddress, label: str, answer: Hos
         state, reason = state if state in BAD else "failed", str(values.get("msg") or "failed")
     elif answer.status == "silent" or (operation == "run" and state in _CHECKED):
         state, reason = "not_started", "nothing was done here, because of other hosts"
+        if answer.cut_off:
+            state, reason = (
+                "unknown",
+                "Ansible was ended from outside before this host answered; run the command again",
+            )
     elif not ok:
         state, reason = (
             "failed",
