@@ -33,10 +33,6 @@ _HOST_EVENTS = {
     "runner_on_failed": "failed",
     "runner_on_unreachable": "unreachable",
 }
-# Whoever runs the playbooks by hand gets the opposite.
-_TAGS = "--tags all,at_once --skip-tags by_hand"
-# Their results come from a file.
-_ASKING = ("torc.remote.ask_hosts", "torc.remote.fetch_logs_at_once")
 
 
 class PlayError(TorcError):
@@ -105,7 +101,6 @@ def _run(
     ours = {
         "torc_api_url": settings.api_url,
         "torc_credentials_file": str(credentials),
-        "torc_answers_file": str(answers),
     }
     # not the runner's extravars, in which Ansible would look for templates
     variables = directory / "variables.yml"
@@ -116,8 +111,8 @@ def _run(
         private_data_dir=str(directory),
         playbook=f"torc.remote.{play.playbook}",
         inventory=str(hosts),
-        cmdline=f"-e {shlex.quote(f'@{variables}')} {_TAGS}",
-        envvars=_environment(directory),
+        cmdline=f"-e {shlex.quote(f'@{variables}')}",
+        envvars=_environment(directory) | {"_TORC_REMOTE_ANSWERS": str(answers)},
         forks=play.forks,
         settings={"pexpect_timeout": 1},
         quiet=True,
@@ -161,29 +156,19 @@ class _Gathered:
         self._unfinished = b""
 
     def add(self, event: Mapping[str, Any]) -> None:
-        data = event.get("event_data", {})
-        if event.get("event") == "playbook_on_task_start":
-            self._asking = data["task_action"] in _ASKING
-        status = _HOST_EVENTS.get(str(event.get("event")))
-        if not status:
-            return
-        result = data.get("res") or {}
-        if result.get("on_controller"):
-            # a task that runs once bears the first host's name
-            if "hosts" in result:
-                self._add_hosts(result["hosts"])
-            elif status != "ok":
-                self.controller_error = str(result.get("msg", "unknown"))
-            return
-        self._add(data["task"], data["host"], status, result, str(data.get("role", "")))
+        pass
 
     def read(self, lines: BinaryIO) -> None:
-        """What has been added to the file since the last time, unless events of earlier tasks are still to come."""
-        if not self._asking:
-            return
+        """What has been added to the file since the last time."""
         *whole, self._unfinished = (self._unfinished + lines.read()).split(b"\n")
         for line in map(json.loads, whole):
-            self._add(line["task"], line["host"], line["status"], line["result"], line["role"])
+            if line["status"] == "skipped":
+                continue
+            if line["host"] is None:
+                if line["status"] == "failed" and not line["result"].get("refused"):
+                    self.controller_error = str(line["result"].get("msg", "unknown"))
+            else:
+                self._add(line["task"], line["host"], line["status"], line["result"], line["role"])
 
     def _add(self, task: str, host: str, status: str, result: Mapping[str, Any], role: str) -> None:
         answer = self.answers[host]
@@ -192,13 +177,6 @@ class _Gathered:
         answer.values.update(result)
         if self._on_result:
             self._on_result(task.rpartition(" : ")[2], host, answer)
-
-    def _add_hosts(self, hosts: Mapping[str, Mapping[str, Any]]) -> None:
-        """What the controller found out about single hosts; a message is bad news."""
-        for host, values in hosts.items():
-            self.answers[host].values.update(values)
-            if "msg" in values:
-                self.answers[host].status = "failed"
 
 
 def _environment(directory: Path) -> dict[str, str]:
