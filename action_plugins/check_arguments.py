@@ -5,8 +5,8 @@ DOCUMENTATION = r"""
 module: check_arguments
 short_description: Check the variables of a role, once
 description:
-  - Checks the play's variables against C(meta/argument_specs.yml) of a role of this collection. Ansible's own check costs
-    each host as much as the rest of a task. A play of the C(torc remote) command needs no check, as the command has made it.
+  - Checks the play's variables against C(meta/argument_specs.yml) of a role of this collection. Ansible's own check
+    costs each host as much as the rest of a task. The C(torc remote) command checks them itself.
   - No connection to the hosts is made.
 options:
   role:

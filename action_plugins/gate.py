@@ -20,7 +20,7 @@ from ansible_collections.torc.remote.plugins.plugin_utils.controller_task import
 class ActionModule(ControllerTask):
     """One look at what the hosts answered so far."""
 
-    _VALID_ARGS = frozenset()
+    _VALID_ARGS: frozenset[str] = frozenset()
 
     def _work(self) -> Result:
         unfit = [host for host in self.all_hosts if host not in self.hosts]

@@ -122,7 +122,12 @@ class ActionModule(HostTask):
     """Runs a script of the calling role. The other plugins of the collection that talk to hosts build on this."""
 
     _VALID_ARGS = HostTask.COMMON_ARGS | {
-        "script", "workflow", "arguments", "flags", "worker_environment", "changes_in"
+        "script",
+        "workflow",
+        "arguments",
+        "flags",
+        "worker_environment",
+        "changes_in",
     }
 
     def _work(self) -> Result:

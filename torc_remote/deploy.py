@@ -5,7 +5,6 @@ The only module that imports ansible_runner, and that as late as possible: it co
 
 import json
 import os
-import queue
 import shlex
 import shutil
 import signal
@@ -13,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -28,11 +27,7 @@ from torc_remote.inventory import Inventory, as_data, to_yaml
 
 _SECRET_VARIABLES = ("TORC_PASSWORD", "TORC_COOKIE_HEADER")
 _CLEANUP_SECONDS = 5.0
-_HOST_EVENTS = {
-    "runner_on_ok": "ok",
-    "runner_on_failed": "failed",
-    "runner_on_unreachable": "unreachable",
-}
+_POLL_SECONDS = 0.1
 
 
 class PlayError(TorcError):
@@ -98,41 +93,31 @@ def _run(
     write_credentials(credentials, settings)
     answers = directory / "answers.jsonl"
     answers.touch()
-    ours = {
-        "torc_api_url": settings.api_url,
-        "torc_credentials_file": str(credentials),
-    }
+    ours = {"torc_api_url": settings.api_url, "torc_credentials_file": str(credentials)}
     # not the runner's extravars, in which Ansible would look for templates
     variables = directory / "variables.yml"
     variables.write_text(as_data({**play.variables, **ours}))
-    # The runner calls the handler while it reads ansible's output and breaks when that takes long.
-    events: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
-    thread, runner = ansible_runner.run_async(
+    ended = threading.Event()
+    _, runner = ansible_runner.run_async(
         private_data_dir=str(directory),
         playbook=f"torc.remote.{play.playbook}",
         inventory=str(hosts),
         cmdline=f"-e {shlex.quote(f'@{variables}')}",
-        envvars=_environment(directory) | {"_TORC_REMOTE_ANSWERS": str(answers)},
+        envvars=_environment(directory, answers),
         forks=play.forks,
         settings={"pexpect_timeout": 1},
         quiet=True,
-        event_handler=events.put,
-        finished_callback=lambda runner: events.put(None),
+        finished_callback=lambda runner: ended.set(),
         cancel_callback=lambda: False,  # with one the runner leaves the signals to us
     )
     gathered = _Gathered(inventory, play.on_result)
     with answers.open("rb") as lines:
-        while thread.is_alive() or not events.empty():
+        while not ended.wait(_POLL_SECONDS):
             if terminated.is_set():
                 # The runner would kill ansible-playbook alone; its tasks have their own sessions, and files to remove.
                 end_descendants(_CLEANUP_SECONDS)
-            event: Mapping[str, Any] | None = {}
-            with suppress(queue.Empty):
-                event = events.get(timeout=0.1)
             gathered.read(lines)
-            if event is None:
-                break
-            gathered.add(event)
+        gathered.read(lines)
     if terminated.is_set():
         raise InterruptedPlayError("Interrupted. What was started on the hosts goes on.")
     if gathered.controller_error:
@@ -143,7 +128,7 @@ def _run(
 
 
 class _Gathered:
-    """Sorts what comes by host: the runner's events, and the lines of tasks that ask all hosts."""
+    """Sorts the lines of the answers file by host."""
 
     def __init__(
         self, inventory: Inventory, on_result: Callable[[str, str, HostAnswer], None] | None
@@ -152,23 +137,21 @@ class _Gathered:
         self.controller_error: str | None = None
         self.any_host = False
         self._on_result = on_result
-        self._asking = False
         self._unfinished = b""
-
-    def add(self, event: Mapping[str, Any]) -> None:
-        pass
 
     def read(self, lines: BinaryIO) -> None:
         """What has been added to the file since the last time."""
         *whole, self._unfinished = (self._unfinished + lines.read()).split(b"\n")
         for line in map(json.loads, whole):
-            if line["status"] == "skipped":
-                continue
             if line["host"] is None:
-                if line["status"] == "failed" and not line["result"].get("refused"):
-                    self.controller_error = str(line["result"].get("msg", "unknown"))
-            else:
+                self._add_controller(line["status"], line["result"])
+            elif line["status"] != "skipped":
                 self._add(line["task"], line["host"], line["status"], line["result"], line["role"])
+
+    def _add_controller(self, status: str, result: Mapping[str, Any]) -> None:
+        # a refusal is no error: the hosts' own answers say why
+        if status == "failed" and not result.get("refused"):
+            self.controller_error = str(result.get("msg", "unknown"))
 
     def _add(self, task: str, host: str, status: str, result: Mapping[str, Any], role: str) -> None:
         answer = self.answers[host]
@@ -179,9 +162,10 @@ class _Gathered:
             self._on_result(task.rpartition(" : ")[2], host, answer)
 
 
-def _environment(directory: Path) -> dict[str, str]:
+def _environment(directory: Path, answers: Path) -> dict[str, str]:
     """The same for everybody: the user's ansible.cfg belongs to the user's own plays."""
     return {
+        "_TORC_REMOTE_ANSWERS": str(answers),
         "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",  # the runner would turn it off
         "ANSIBLE_COLLECTIONS_PATH": str(_collections_path()),

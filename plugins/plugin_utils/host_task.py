@@ -67,7 +67,7 @@ class HostTask(ActionBase):
         if needed is None:
             return True
         answer = self._earlier.get(needed)
-        return bool(answer) and answers.status(answer) == "ok" and state in (None, answer.get("state"))
+        return answer is not None and answers.status(answer) == "ok" and state in (None, answer.get("state"))
 
     # --- all hosts from one task -----------------------------------------------------------------------------
 
@@ -94,7 +94,9 @@ class HostTask(ActionBase):
         os.close(fill)
         codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
         if any(codes):
-            raise AnsibleActionFail(f"not all hosts could be asked; the processes that ask ended with {codes}")
+            raise AnsibleActionFail(
+                f"not all hosts could be asked; the processes that ask ended with {codes}"
+            )
 
     def _fork(
         self, hosts: Sequence[str], earlier: answers.Earlier | None, path: str, waiting: int, fill: int
