@@ -53,7 +53,7 @@ Result = dict[str, Any]
 class ActionModule(RunScript):
     """Pack, fetch, compare, keep, discard; then delete where that was asked for."""
 
-    _VALID_ARGS = frozenset()
+    _VALID_ARGS = RunScript.COMMON_ARGS
 
     def _act(self, args: Mapping[str, Any]) -> Result:
         worker = str(self._value("torc_worker") or self._variables["inventory_hostname"])

@@ -45,7 +45,7 @@ Result = dict[str, Any]
 class ActionModule(RunScript):
     """Prepare, upload, finish."""
 
-    _VALID_ARGS = frozenset()
+    _VALID_ARGS = RunScript.COMMON_ARGS
 
     def _act(self, args: Mapping[str, Any]) -> Result:
         named = self._value("torc_binary")

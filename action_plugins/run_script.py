@@ -34,6 +34,13 @@ options:
     description: Export the server's address and credentials to the script.
     type: bool
     default: false
+  needs:
+    description:
+      - The variable that an earlier task registered. A host that has no answer to that task is left out.
+    type: str
+  state:
+    description: With O(needs), the state that the host must have answered; other hosts are left out.
+    type: str
   changes_in:
     description:
       - The script changes the host, unless its worker is in another state than these. In check mode it is not sent;
@@ -68,8 +75,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
-from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.action import ActionBase
+from ansible_collections.torc.remote.plugins.plugin_utils.host_task import HostTask
 
 try:
     from torc_remote import script as frame
@@ -124,24 +130,22 @@ class NoisyLoginError(TorcError):
         )
 
 
-class ActionModule(ActionBase):
+class ActionModule(HostTask):
     """Runs a script of the calling role. The other plugins of the collection that talk to hosts build on this."""
 
-    _VALID_ARGS = frozenset(("script", "workflow", "arguments", "flags", "worker_environment", "changes_in"))
-    _requires_connection = True
-    _supports_check_mode = True
-    _supports_async = False
-
-    def run(self, tmp: str | None = None, task_vars: Mapping[str, Any] | None = None) -> Result:
-        """The task's result; a failed one has ``failed`` and ``msg``."""
-        result: Result = super().run(tmp, task_vars)
-        self._variables = task_vars or {}
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _unwind)
-        return result | self._work()
+    _VALID_ARGS = HostTask.COMMON_ARGS | {
+        "script",
+        "workflow",
+        "arguments",
+        "flags",
+        "worker_environment",
+        "changes_in",
+    }
 
     def _work(self) -> Result:
-        """What the task does, or why it can't."""
+        """What the task does, or why it can't; a failed result has ``failed`` and ``msg``."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _unwind)
         try:
             with _time_limit(int(self._value("torc_host_timeout") or 0)):
                 return self._act(self._task.args)
@@ -168,13 +172,6 @@ class ActionModule(ActionBase):
 
     def _settings(self) -> Settings:
         return play_settings(self._value)
-
-    def _value(self, name: str) -> Any:
-        """A variable's value, None for an undefined one."""
-        return self._templar.template(self._variables.get(name))
-
-    def _flag(self, name: str) -> bool:
-        return bool(boolean(self._value(name) or False))
 
     def _arguments(self, names: Iterable[str]) -> list[Any]:
         values = [self._value(name) for name in names]

@@ -46,7 +46,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
+from ansible_collections.torc.remote.plugins.plugin_utils import answers
+from ansible_collections.torc.remote.plugins.plugin_utils.controller_task import ControllerTask
 
 try:
     from torc_remote.client.api import Json, TorcClient
@@ -63,32 +64,22 @@ except ImportError as error:
 Result = dict[str, Any]
 
 
-class ActionModule(ActionBase):
+class ActionModule(ControllerTask):
     """One call, or the few that belong together."""
 
     _VALID_ARGS = frozenset(("call", "answers"))
-    _supports_check_mode = True
-    _supports_async = False
 
-    def run(self, tmp: str | None = None, task_vars: Mapping[str, Any] | None = None) -> Result:
+    def _work(self) -> Result:
         """The task's result; the server's "no" is a failed one."""
-        result: Result = super().run(tmp, task_vars)
-        self._variables = task_vars or {}
-        # this concerns no single host, although Ansible reports it under the first one's name
-        result["on_controller"] = True
         calls = {
             "version": self._version,
             "initialize": self._initialize,
             "release": self._release,
         }
         try:
-            return result | calls[self._task.args["call"]](TorcClient(play_settings(self._value)))
+            return calls[self._task.args["call"]](TorcClient(play_settings(self._value)))
         except TorcError as error:
-            return result | {"failed": True, "msg": str(error)}
-
-    def _value(self, name: str) -> Any:
-        """A variable's value, None for an undefined one. Secrets are no options of the task, which Ansible shows."""
-        return self._templar.template(self._variables.get(name))
+            return {"failed": True, "msg": str(error)}
 
     def _version(self, client: TorcClient) -> Result:
         return {"version": worker_version(client)}
@@ -101,18 +92,22 @@ class ActionModule(ActionBase):
         """For all hosts in one call: Ansible would need a process for each."""
         if self._task.check_mode:
             return {"skipped": True}
-        workflow_id, name = int(self._value("torc_workflow_id")), self._task.args["answers"]
-        hosts_of_play, hostvars = self._variables["ansible_play_hosts_all"], self._variables["hostvars"]
-        answers = {host: hostvars[host].get(name, {}) for host in hosts_of_play}
-        by_host = {host: read_claim(answer) for host, answer in answers.items()}
+        workflow_id, given = int(self._value("torc_workflow_id")), self.answers(self._task.args["answers"])
+        by_host = {host: read_claim(given.get(host, {})) for host in self.all_hosts}
+        hostvars = self._variables["hostvars"]
         addresses = {
             host: [str(hostvars[host].get(key, "")) for key in ("torc_worker", "ansible_host")]
             for host in by_host
         }
-        told = _release_all(client, workflow_id, answers, by_host, addresses)
+        told = _release_all(client, workflow_id, given, by_host, addresses)
         hosts = {host: said for host, said in told.items() if said}
+        changed = any(said.pop("changed", False) for said in hosts.values())
+        if answers.FILE is not None:  # a failure is that host's alone
+            for host, said in hosts.items():
+                answers.append(answers.FILE, self._task, host, said | {"failed": "msg" in said})
+            return {"changed": changed}
         return {
-            "changed": any(said.pop("changed", False) for said in hosts.values()),
+            "changed": changed,
             "failed": any("msg" in said for said in hosts.values()),
             "msg": "; ".join(f"{host}: {said['msg']}" for host, said in hosts.items() if "msg" in said),
             "hosts": hosts,

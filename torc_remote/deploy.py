@@ -5,7 +5,6 @@ The only module that imports ansible_runner, and that as late as possible: it co
 
 import json
 import os
-import queue
 import shlex
 import shutil
 import signal
@@ -13,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -41,15 +40,7 @@ _INTERPRETER_VARIABLES = (
     "PYTHONVERBOSE",
 )
 _CLEANUP_SECONDS = 5.0
-_HOST_EVENTS = {
-    "runner_on_ok": "ok",
-    "runner_on_failed": "failed",
-    "runner_on_unreachable": "unreachable",
-}
-# Whoever runs the playbooks by hand gets the opposite.
-_TAGS = "--tags all,at_once --skip-tags by_hand"
-# Their results come from a file.
-_ASKING = ("torc.remote.ask_hosts", "torc.remote.fetch_logs_at_once")
+_POLL_SECONDS = 0.1
 
 
 class PlayError(TorcError):
@@ -116,42 +107,32 @@ def _run(
     write_credentials(credentials, settings)
     answers = directory / "answers.jsonl"
     answers.touch()
-    ours = {
-        "torc_api_url": settings.api_url,
-        "torc_credentials_file": str(credentials),
-        "torc_answers_file": str(answers),
-    }
+    ours = {"torc_api_url": settings.api_url, "torc_credentials_file": str(credentials)}
     # not the runner's extravars, in which Ansible would look for templates
     variables = directory / "variables.yml"
     variables.write_text(as_data({**play.variables, **ours}))
-    # The runner calls the handler while it reads ansible's output and breaks when that takes long.
-    events: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
-    thread, runner = ansible_runner.run_async(
+    ended = threading.Event()
+    gathered = _Gathered(inventory, play.on_result)
+    _, runner = ansible_runner.run_async(
         private_data_dir=str(directory),
         playbook=f"torc.remote.{play.playbook}",
         inventory=str(hosts),
-        cmdline=f"-e {shlex.quote(f'@{variables}')} {_TAGS}",
-        envvars=_environment(directory),
+        cmdline=f"-e {shlex.quote(f'@{variables}')}",
+        envvars=_environment(directory, answers),
         forks=play.forks,
         settings={"pexpect_timeout": 1},
         quiet=True,
-        event_handler=events.put,
-        finished_callback=lambda runner: events.put(None),
+        event_handler=gathered.note,
+        finished_callback=lambda runner: ended.set(),
         cancel_callback=lambda: False,  # with one the runner leaves the signals to us
     )
-    gathered = _Gathered(inventory, play.on_result)
     with answers.open("rb") as lines:
-        while thread.is_alive() or not events.empty():
+        while not ended.wait(_POLL_SECONDS):
             if terminated.is_set():
                 # The runner would kill ansible-playbook alone; its tasks have their own sessions, and files to remove.
                 end_descendants(_CLEANUP_SECONDS)
-            event: Mapping[str, Any] | None = {}
-            with suppress(queue.Empty):
-                event = events.get(timeout=0.1)
             gathered.read(lines)
-            if event is None:
-                break
-            gathered.add(event)
+        gathered.read(lines)
     if terminated.is_set():
         raise InterruptedPlayError("Interrupted. What was started on the hosts goes on.")
     if gathered.controller_error:
@@ -165,7 +146,7 @@ def _run(
 
 
 class _Gathered:
-    """Sorts what comes by host: the runner's events, and the lines of tasks that ask all hosts."""
+    """Sorts the lines of the answers file by host."""
 
     def __init__(
         self, inventory: Inventory, on_result: Callable[[str, str, HostAnswer], None] | None
@@ -175,35 +156,26 @@ class _Gathered:
         self.any_host = False
         self.started = self.ended = False
         self._on_result = on_result
-        self._asking = False
         self._unfinished = b""
 
-    def add(self, event: Mapping[str, Any]) -> None:
-        data = event.get("event_data", {})
-        if event.get("event") == "playbook_on_task_start":
-            self._asking = data["task_action"] in _ASKING
+    def note(self, event: Mapping[str, Any]) -> None:
+        """How far the play came."""
         self.started |= event.get("event") == "playbook_on_task_start"
         self.ended |= event.get("event") == "playbook_on_stats"
-        status = _HOST_EVENTS.get(str(event.get("event")))
-        if not status:
-            return
-        result = data.get("res") or {}
-        if result.get("on_controller"):
-            # a task that runs once bears the first host's name
-            if "hosts" in result:
-                self._add_hosts(result["hosts"])
-            elif status != "ok":
-                self.controller_error = str(result.get("msg", "unknown"))
-            return
-        self._add(data["task"], data["host"], status, result, str(data.get("role", "")))
 
     def read(self, lines: BinaryIO) -> None:
-        """What has been added to the file since the last time, unless events of earlier tasks are still to come."""
-        if not self._asking:
-            return
+        """What has been added to the file since the last time."""
         *whole, self._unfinished = (self._unfinished + lines.read()).split(b"\n")
         for line in map(json.loads, whole):
-            self._add(line["task"], line["host"], line["status"], line["result"], line["role"])
+            if line["host"] is None:
+                self._add_controller(line["status"], line["result"])
+            elif line["status"] != "skipped":
+                self._add(line["task"], line["host"], line["status"], line["result"], line["role"])
+
+    def _add_controller(self, status: str, result: Mapping[str, Any]) -> None:
+        # a refusal is no error: the hosts' own answers say why
+        if status == "failed" and not result.get("refused"):
+            self.controller_error = str(result.get("msg", "unknown"))
 
     def _add(self, task: str, host: str, status: str, result: Mapping[str, Any], role: str) -> None:
         answer = self.answers[host]
@@ -213,17 +185,11 @@ class _Gathered:
         if self._on_result:
             self._on_result(task.rpartition(" : ")[2], host, answer)
 
-    def _add_hosts(self, hosts: Mapping[str, Mapping[str, Any]]) -> None:
-        """What the controller found out about single hosts; a message is bad news."""
-        for host, values in hosts.items():
-            self.answers[host].values.update(values)
-            if "msg" in values:
-                self.answers[host].status = "failed"
 
-
-def _environment(directory: Path) -> dict[str, str]:
+def _environment(directory: Path, answers: Path) -> dict[str, str]:
     """The same for everybody: the user's ansible.cfg belongs to the user's own plays."""
     return {
+        "_TORC_REMOTE_ANSWERS": str(answers),
         "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",  # the runner would turn it off
         "ANSIBLE_COLLECTIONS_PATH": str(_collections_path()),

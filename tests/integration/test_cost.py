@@ -9,7 +9,6 @@ import pytest
 from tests.faults.hosts import handshakes, with_ssh_config
 from tests.packages import ROOT, run_ansible
 from tests.remote_support import Fleet
-from torc_remote import deploy
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
 DOCUMENTED = re.compile(r"^\| `(\w+)` \| (\d) \| (\d) \|", re.MULTILINE)
@@ -47,13 +46,13 @@ def test_tasks_for_each_host(fleet: Fleet, tmp_path: Path, cli: bool) -> None:
     (tmp_path / "torc.yml").write_text("plugin: torc.remote.torc_workers\n")
     (tmp_path / "credentials.json").write_text("{}")
     variables = {"torc_workflow_id": str(number), "torc_local_output_dir": str(tmp_path / "logs")}
-    options: list[str] = []
+    environment = fleet.env()
     if cli:
         variables["torc_credentials_file"] = str(tmp_path / "credentials.json")
-        variables["torc_answers_file"] = str(tmp_path / "answers.jsonl")
-        options = deploy._TAGS.split()
+        environment["_TORC_REMOTE_ANSWERS"] = str(tmp_path / "answers.jsonl")
     for playbook, tasks in documented().items():
-        words = [f"torc.remote.{playbook}", "-i", "torc.yml", "-e", json.dumps(variables), *options]
-        done = run_ansible("ansible-playbook", *words, cwd=tmp_path, env=fleet.env())
+        (tmp_path / "answers.jsonl").write_text("")
+        words = [f"torc.remote.{playbook}", "-i", "torc.yml", "-e", json.dumps(variables)]
+        done = run_ansible("ansible-playbook", *words, cwd=tmp_path, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
         assert len(RESULT.findall(done.stdout)) == tasks[cli], done.stdout

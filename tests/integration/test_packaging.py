@@ -17,6 +17,8 @@ PLACES = {
     "galaxy.yml": f"{COLLECTION}/galaxy.yml",
     "action_plugins/": f"{COLLECTION}/plugins/action/",
     "inventory_plugins/": f"{COLLECTION}/plugins/inventory/",
+    "plugins/filter/": f"{COLLECTION}/plugins/filter/",
+    "plugins/plugin_utils/": f"{COLLECTION}/plugins/plugin_utils/",
 }
 
 

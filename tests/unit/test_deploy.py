@@ -21,20 +21,14 @@ def gathered() -> _Gathered:
     return _Gathered(build_inventory(workers, SshOptions(Path("/run"))), None)
 
 
-def event(kind: str, host: str, role: str = "status", **result: Any) -> dict[str, Any]:
-    data = {
-        "host": host,
-        "task": "torc.remote.status : Look",
-        "role": role,
-        "res": result,
-    }
-    return {"event": kind, "event_data": data}
+def line(host: str | None, status: str = "ok", role: str = "status", **result: Any) -> bytes:
+    names = {"task": "torc.remote.status : Look", "role": role, "name": "torc_status", "host": host}
+    return json.dumps({**names, "status": status, "result": result}).encode() + b"\n"
 
 
 def test_the_last_task_wins_and_earlier_values_stay(gathered: _Gathered) -> None:
-    gathered.add(event("runner_on_ok", "a", "version_check", state="ok", version="1.0.0"))
-    gathered.add(event("runner_on_failed", "a", "start_worker", state="died"))
-    gathered.add(event("runner_on_start", "b"))
+    first = line("a", role="version_check", state="ok", version="1.0.0")
+    gathered.read(BytesIO(first + line("a", "failed", "start_worker", state="died")))
     assert gathered.answers == {
         "a": HostAnswer("failed", "start_worker", {"state": "died", "version": "1.0.0"}),
         "b": HostAnswer(),
@@ -42,10 +36,19 @@ def test_the_last_task_wins_and_earlier_values_stay(gathered: _Gathered) -> None
 
 
 def test_what_fails_on_the_controller_is_no_hosts_fault(gathered: _Gathered) -> None:
-    """A task that runs once bears the first host's name."""
-    gathered.add(event("runner_on_failed", "a", on_controller=True, msg="Workflow 1 is complete"))
+    gathered.read(BytesIO(line(None, "failed", msg="Workflow 1 is complete")))
     assert gathered.controller_error == "Workflow 1 is complete"
     assert gathered.answers["a"].status == "silent"
+
+
+def test_a_refusal_is_no_error(gathered: _Gathered) -> None:
+    gathered.read(BytesIO(line(None, "failed", refused=True, msg="Nothing was started")))
+    assert gathered.controller_error is None
+
+
+def test_a_task_that_leaves_a_host_out_says_nothing_of_it(gathered: _Gathered) -> None:
+    gathered.read(BytesIO(line("a", state="running") + line("a", "skipped", skipped=True)))
+    assert gathered.answers["a"] == HostAnswer("ok", "status", {"state": "running"})
 
 
 def test_results_are_passed_on_as_they_come() -> None:
@@ -53,47 +56,23 @@ def test_results_are_passed_on_as_they_come() -> None:
     workers = [WorkflowWorkers(1, "", ["a"])]
     inventory = build_inventory(workers, SshOptions(Path("/run")))
     gathered = _Gathered(inventory, lambda step, host, answer: seen.append((step, host, answer.status)))
-    gathered.add(event("runner_on_unreachable", "a"))
+    gathered.read(BytesIO(line("a", "unreachable")))
     assert seen == [("Look", "a", "unreachable")]
-
-
-def beginning(action: str) -> dict[str, Any]:
-    return {"event": "playbook_on_task_start", "event_data": {"task_action": action}}
-
-
-def line(host: str, status: str = "ok", **result: Any) -> bytes:
-    names = {"task": "torc.remote.status : Look", "role": "status", "host": host}
-    return json.dumps({**names, "status": status, "result": result}).encode() + b"\n"
 
 
 def test_lines_are_read_once_they_are_whole(gathered: _Gathered, tmp_path: Path) -> None:
     path = tmp_path / "answers"
     path.write_bytes(b"")
-    gathered.add(beginning("torc.remote.ask_hosts"))
     with path.open("rb") as lines, path.open("ab", buffering=0) as answers:
-        gathered.read(lines)
-        first, second = (
-            line("a", state="running", failed=False),
-            line("b", "unreachable", unreachable=True, msg="ä"),
-        )
+        first, second = line("a", state="running"), line("b", "unreachable", msg="ä")
         answers.write(first + second[:-3])
         gathered.read(lines)
-        assert gathered.answers["a"] == HostAnswer("ok", "status", {"state": "running", "failed": False})
+        assert gathered.answers["a"] == HostAnswer("ok", "status", {"state": "running"})
         assert gathered.answers["b"].status == "silent"
-        answers.write(second[-3:] + line("a", "failed", failed=True))
+        answers.write(second[-3:] + line("a", "failed"))
         gathered.read(lines)
-    assert gathered.answers["b"] == HostAnswer("unreachable", "status", {"unreachable": True, "msg": "ä"})
+    assert gathered.answers["b"] == HostAnswer("unreachable", "status", {"msg": "ä"})
     assert gathered.answers["a"].status == "failed"
-
-
-def test_lines_wait_for_the_events_of_earlier_tasks(gathered: _Gathered) -> None:
-    lines = BytesIO(line("a", state="registered"))
-    gathered.add(beginning("torc.remote.run_script"))
-    gathered.read(lines)
-    gathered.add(event("runner_on_ok", "a", state="started"))
-    gathered.add(beginning("torc.remote.ask_hosts"))
-    gathered.read(lines)
-    assert gathered.answers["a"].values["state"] == "registered"
 
 
 def test_secrets_leave_the_environment_for_the_time_of_the_play(monkeypatch: pytest.MonkeyPatch) -> None:

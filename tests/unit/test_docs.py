@@ -19,7 +19,14 @@ from torc_remote.client.config import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-SOURCES = ("torc_remote/**/*.py", "action_plugins/*.py", "roles/**/*.sh", "playbooks/*.yml")
+SOURCES = (
+    "torc_remote/**/*.py",
+    "action_plugins/*.py",
+    "plugins/*_utils/*.py",
+    "plugins/filter/*.py",
+    "roles/**/*.sh",
+    "playbooks/*.yml",
+)
 
 
 def read(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Commands that change nothing ask all hosts from one task, with processes of our own."""
+"""In a play of the CLI each task works on all hosts, with processes of our own."""
 
 import json
 import os
@@ -13,7 +13,6 @@ import pytest
 
 from tests.fault_support import alive, parent_of, stopped
 from tests.faults.hosts import handshakes, other_torc, with_ssh_config
-from tests.packages import run_ansible
 from tests.remote_support import Fleet
 from tests.support import wait_until
 from torc_remote import __version__
@@ -108,15 +107,6 @@ def test_nobody_is_left_asking_when_the_controller_dies(cold: Fleet) -> None:
         running.communicate()
         wait_until(lambda: not alive(asker), 60)
     assert cold.sandbox.handshakes()["sandbox2"] == before["sandbox2"]
-
-
-def test_by_hand_the_tag_is_refused(fleet: Fleet, tmp_path: Path) -> None:
-    number = fleet.sleeping(HOSTS)
-    (tmp_path / "torc.yml").write_text("plugin: torc.remote.torc_workers\n")
-    words = ["-i", "torc.yml", "-e", json.dumps({"torc_workflow_id": number}), "--tags", "at_once"]
-    done = run_ansible("ansible-playbook", "torc.remote.status", *words, cwd=tmp_path, env=fleet.env())
-    assert done.returncode == 2
-    assert "torc_answers_file names no file; leave the tag at_once to the CLI" in done.stdout
 
 
 def test_one_process_brings_the_logs_of_several_hosts(cold: Fleet, tmp_path: Path) -> None:

@@ -1,0 +1,36 @@
+"""Action plugin torc.remote.forget_lost: lets hosts forget the workers of which the server was told."""
+
+DOCUMENTATION = r"""
+---
+module: forget_lost
+short_description: Let hosts forget what the server was told
+description:
+  - A host remembers a worker that was killed until the server was told of it. Here it forgets it.
+  - Few hosts have something to forget, so all are served from one task; a process for each would be for nothing.
+options:
+  needs:
+    description: The variable that an earlier task registered, whose answer has C(lost) for such a host.
+    type: str
+    required: true
+author: The torc-remote developers
+"""
+
+from typing import Any
+
+from ansible_collections.torc.remote.plugins.action.run_script import ActionModule as RunScript
+
+Result = dict[str, Any]
+
+
+class ActionModule(RunScript):
+    """One script on the hosts that have something to forget."""
+
+    BYPASS_HOST_LOOP = True
+    _VALID_ARGS = RunScript.COMMON_ARGS
+
+    def _is_wanted(self) -> bool:
+        answer = self._earlier.get(self._task.args["needs"]) or {}
+        return bool(answer.get("lost")) and not self._task.check_mode
+
+    def _act(self, args: Any) -> Result:
+        return self._run_script("forget_lost.sh", workflow=True, role="delete_logs")
