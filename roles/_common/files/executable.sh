@@ -5,7 +5,6 @@
 find_torc() {
   torc=
   # a ~ that no shell has seen is the home on this host
-  # shellcheck disable=SC2088
   case $1 in
   '~/'*) set -- "$library_home/${1#\~/}" ;;
   esac
