@@ -137,7 +137,7 @@ def test_csv_is_for_lists(
     monkeypatch.setattr(App, "client", lambda app: failing("torc"))
     error = CliRunner().invoke(cli.torc, [*words.split(), "-f", "csv"], prog_name="torc").exception
     assert isinstance(error, UsageError) is not has_list
-    assert has_list or f"'torc {words.removesuffix(' 1')}' shows no list" in str(error)
+    assert has_list or f"For 'torc {words.removesuffix(' 1')}' use -f json." in str(error)
     (tmp_path / "torc.toml").write_text('[client]\nformat = "csv"\n')
     error = CliRunner().invoke(cli.torc, words.split(), prog_name="torc").exception
     assert not isinstance(error, UsageError), error

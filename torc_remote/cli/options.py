@@ -103,9 +103,7 @@ class TorcCommand(click.Command):
         """Refuses a format on the command line that this command doesn't write; one of torc.toml is a preference."""
         wanted = ctx.ensure_object(App).overrides.get("format", "table")
         if wanted not in self.formats:
-            raise UsageError(
-                f"'{ctx.command_path}' shows no list, so it has no CSV. Use -f json for programs."
-            )
+            raise UsageError(f"Only lists can be had as CSV. For '{ctx.command_path}' use -f json.")
         return super().invoke(ctx)
 
     def get_help(self, ctx: click.Context) -> str:

@@ -41,13 +41,13 @@ def _bar() -> "Progress":
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Column
 
+    # what is cut off where the terminal ends stands last, so that the bar stays one line
+    flexible = Column(no_wrap=True, ratio=1)
     return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        # cut off where the terminal ends, so that the bar stays one line
-        TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
+        TextColumn("{task.description}{task.fields[note]}", markup=False, table_column=flexible),
         console=Console(stderr=True),
         expand=True,
         transient=True,
@@ -86,7 +86,7 @@ class _Steps:
 
 
 def _note(failed: int, waiting: list[str]) -> str:
-    notes = [f"{failed} failed"] if failed else []
+    note = f", {failed} failed" if failed else ""
     if 0 < len(waiting) <= FEW:
-        notes.append(f"waiting for {', '.join(map(printable, waiting))}")
-    return "; ".join(notes)
+        note += f", waiting for {', '.join(map(printable, waiting))}"
+    return note
