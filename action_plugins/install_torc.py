@@ -37,6 +37,7 @@ from torc_remote import __version__
 from torc_remote.archives import checksum
 from torc_remote.builtin.worker.zipapp_builder import build_zipapp
 from torc_remote.errors import TorcError
+from torc_remote.executables import require_program
 from torc_remote.transfer import Meeting, new_meeting, plain_path
 
 Result = dict[str, Any]
@@ -51,8 +52,7 @@ class ActionModule(RunScript):
         named = self._value("torc_binary")
         if named:
             binary = Path(str(named)).expanduser()
-            if not binary.is_file():
-                raise TorcError(f"There is no file {binary} to install.")
+            require_program(binary)
             return self._install(binary, str(binary), needs_python=False)
         with tempfile.TemporaryDirectory() as directory:
             packed = Path(directory) / "torc"

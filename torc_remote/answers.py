@@ -182,7 +182,7 @@ STATES: dict[str, tuple[str, ...]] = {
     "started": ("pid",),
     "still_running": (),
     "stopped": (),
-    "unchanged": ("manifest",),
+    "unchanged": (),
     "uncollected": (),
     "unregistered": ("pid",),
 }
@@ -191,7 +191,7 @@ WELL: dict[str, tuple[str, ...]] = {
     "add-workers": ("added", "already_stored"),
     "list-workers": ("stored",),
     "remove-worker": ("removed",),
-    "install": ("installed",),
+    "install": ("installed", "unchanged"),
     "run": ("registered", "unregistered", "finished", "already_running"),
     "status": ("running", "exited", "none", "stale"),
     "stop": ("stopped", "not_running", "stale"),

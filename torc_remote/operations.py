@@ -13,6 +13,7 @@ from torc_remote.client.config import Settings
 from torc_remote.client.lifecycle import ensure_runnable, worker_version
 from torc_remote.deploy import HostAnswer, Play, run_play
 from torc_remote.errors import TorcError
+from torc_remote.executables import require_program
 from torc_remote.inventory import Inventory, WorkflowWorkers, build_inventory
 from torc_remote.script import one_line
 from torc_remote.ssh import SshOptions, default_control_dir, ensure_control_dir, find_ssh_config
@@ -49,13 +50,13 @@ class HostResult:
 
 @dataclass(frozen=True)
 class HostStep:
-    """One host has done one step of an operation, well or not; ``total`` hosts will."""
+    """One host has done one step of an operation, well or not. ``hosts``: all that take part in the operation."""
 
     step: str
     host: str
     ok: bool
     said: str
-    total: int
+    hosts: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,9 @@ class Fleet:
         said = str(answer.values.get("msg") or answer.values.get("state") or answer.status)
         if answer.status == "unreachable":
             said = _ssh_reason(self.inventory.hosts[host], answer)
-        label, total = self.inventory.labels[host], len(self.inventory.hosts)
-        self.reach.on_step(HostStep(step, label, answer.status == "ok", one_line(said), total))
+        labels = self.inventory.labels
+        ok = answer.status == "ok"
+        self.reach.on_step(HostStep(step, labels[host], ok, one_line(said), list(labels.values())))
 
     def report(self, operation: str, answers: Mapping[str, HostAnswer]) -> Report:
         """One result a worker in the order of the list, also for those that answered nothing."""
@@ -201,6 +203,7 @@ class RunOptions:
     num_cpus: int | None = None
     memory_gb: float | None = None
     num_gpus: int | None = None
+    executable: str | None = None
     worker_url: str | None = None
     skip_version_check: bool = False
 
@@ -223,6 +226,7 @@ def run(fleet: Fleet, options: RunOptions) -> Report:
             "torc_num_cpus": options.num_cpus,
             "torc_memory_gb": options.memory_gb,
             "torc_num_gpus": options.num_gpus,
+            "torc_executable": options.executable,
             "torc_worker_url": options.worker_url,
             "torc_skip_version_check": options.skip_version_check,
             "torc_expected_version": worker_version(fleet.client),
@@ -261,7 +265,9 @@ def delete_logs(fleet: Fleet, output_dir: str | None, all_workflows: bool = Fals
 
 
 def install(fleet: Fleet, binary: Path | None) -> Report:
-    """Put the built-in worker, or a native torc, on the hosts."""
+    """Put the built-in worker, or a native torc, on the hosts. Raises TorcError when ``binary`` is no program."""
+    if binary:
+        require_program(binary)
     return fleet.play("install", "install_torc", {"torc_binary": str(binary.absolute()) if binary else None})
 
 

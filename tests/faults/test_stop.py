@@ -127,7 +127,7 @@ active at the server, and stop tells how many jobs were terminated and how to ru
     await_running(fleet, number)
     said = fleet.torc("remote", "stop", number, "--force")
     assert jobs(fleet, number) == ["terminated", "terminated"]
-    assert "2 job(s) were terminated. To run them again: torc workflows reset-status" in said.stderr
+    assert "2 job(s) were terminated. To run them again:\n    torc workflows reset-status" in said.stderr
     nodes = fleet.torc("-f", "json", "compute-nodes", "list", number).stdout
     assert nodes.count('"is_active": false') == 2
     assert '"is_active": true' not in nodes

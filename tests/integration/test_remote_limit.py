@@ -32,7 +32,7 @@ def test_hosts_that_failed_are_listed_and_can_be_tried_again(fleet: Fleet) -> No
     number = fleet.sleeping()
     said = broken.torc("remote", "run", number, "--keep-going", code=3)
     assert "Started 2/3 workers" in said.stdout
-    hint = re.search(r"To do it again for this one alone, add: (--limit @(\S+))\n", said.stderr)
+    hint = re.search(r"To do it again for this one alone, add:\n    (--limit @(\S+))\n", said.stderr)
     assert hint
     assert Path(hint[2]).read_text() == "sandbox2\n"
     again = fleet.report("run", number, *hint[1].split())
@@ -41,10 +41,13 @@ def test_hosts_that_failed_are_listed_and_can_be_tried_again(fleet: Fleet) -> No
     fleet.torc("remote", "stop", number)
 
 
-def test_a_refused_run_lists_all_that_were_not_started(fleet: Fleet) -> None:
+def test_a_refused_run_lists_the_hosts_that_failed(fleet: Fleet) -> None:
+    """Not those for which nothing was done on their account."""
     number = fleet.sleeping(["sandbox1", "no-such.invalid"])
     said = fleet.torc("remote", "run", number, code=1)
-    assert "To do it again for these 2 alone, add: --limit @" in said.stderr
+    hint = re.search(r"To do it again for this one alone, add:\n    --limit @(\S+)\n", said.stderr)
+    assert hint
+    assert Path(hint[1]).read_text() == "no-such.invalid\n"
 
 
 def test_the_list_that_cannot_be_written_is_a_warning(fleet: Fleet, tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_list_shows_every_running_sandbox(environment: dict[str, str], tmp_path:
 def test_stop_twice_is_fine(environment: dict[str, str], tmp_path: Path) -> None:
     torc(environment, "start", "--hosts", "1")
     assert [torc(environment, "stop").returncode for _ in range(2)] == [0, 0]
+    assert json.loads(torc(environment, "stop", "-f", "json").stdout)["stopped"] == []
     assert list((tmp_path / "state").rglob("*")) == [tmp_path / "state/torc-remote"]
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from torc_remote.cli import main as cli
 from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.options import GLOBAL_OPTIONS, TorcGroup
-from torc_remote.errors import TorcError
+from torc_remote.errors import TorcError, UsageError
 
 TORC = Path(sys.executable).with_name("torc")
 
@@ -100,6 +100,47 @@ def test_prompt_password_asks_on_stderr() -> None:
     assert app.settings.password == "s3cret"
     assert "Password" not in result.stdout
     assert "s3cret" not in result.output
+
+
+def test_prompt_password_without_a_terminal() -> None:
+    """Not even /dev/tty, as in cron."""
+    command = [TORC, "--prompt-password", "jobs", "list", "1"]
+    result = subprocess.run(command, input="s3cret\n", capture_output=True, text=True, start_new_session=True)
+    assert result.returncode == 2
+    assert result.stderr == (
+        "Error: --prompt-password needs a terminal to ask on. Put the password into TORC_PASSWORD instead.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "has_list"),
+    [
+        ("jobs list 1", True),
+        ("results list 1", True),
+        ("compute-nodes list 1", True),
+        ("workflows list", True),
+        ("remote list-workers 1", True),
+        ("ping", False),
+        ("workflows get 1", False),
+        ("remote run 1", False),
+        ("remote status 1", False),
+        ("sandbox list", False),
+        ("sandbox stop", False),
+    ],
+)
+def test_csv_is_for_lists(
+    words: str, has_list: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for in vain on the command line it is an error; in torc.toml it is a preference."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(App, "client", lambda app: failing("torc"))
+    error = CliRunner().invoke(cli.torc, [*words.split(), "-f", "csv"], prog_name="torc").exception
+    assert isinstance(error, UsageError) is not has_list
+    assert has_list or f"For 'torc {words.removesuffix(' 1')}' use -f json." in str(error)
+    (tmp_path / "torc.toml").write_text('[client]\nformat = "csv"\n')
+    error = CliRunner().invoke(cli.torc, words.split(), prog_name="torc").exception
+    assert not isinstance(error, UsageError), error
 
 
 def test_every_global_option_has_one_name_only() -> None:

@@ -1,12 +1,16 @@
 """Tables, durations and questions."""
 
+import csv
 import io
 import json
+import time
+from collections.abc import Iterator
 
 import pytest
+from rich.cells import cell_len
 
 from torc_remote.cli.app import App
-from torc_remote.cli.output import Columns, confirm, duration, print_items, say, table
+from torc_remote.cli.output import Columns, confirm, duration, moment, print_items, say, table
 from torc_remote.errors import TorcError
 
 ITEMS = [{"id": 1, "name": "a", "extra": None}, {"id": 20, "name": 'b,"c"', "on": True}]
@@ -104,6 +108,7 @@ def test_a_message_is_broken_between_words_on_a_terminal(monkeypatch: pytest.Mon
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("NO_COLOR", "1")
     say("  [FAILED] host: it said no, and gave\n  no reason @/a/path/that-is-longer-than-any-line", err=True)
     assert terminal.getvalue().splitlines() == [
         "  [FAILED] host: it said no,",
@@ -116,3 +121,98 @@ def test_a_message_is_broken_between_words_on_a_terminal(monkeypatch: pytest.Mon
 def test_a_message_is_left_whole_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     say("word " * 100)
     assert capsys.readouterr().out == "word " * 100 + "\n"
+
+
+@pytest.mark.parametrize("width", [None, 40])
+def test_a_table_is_aligned_by_what_the_terminal_shows(width: int | None) -> None:
+    """Chinese characters and emoji take two cells, combining characters none."""
+    names = ["机器一号" * (1 if width is None else 9), "e\u0301te\u0301", "🚀 x", "plain"]
+    lines = table(["Name", "Status"], [[name, "up"] for name in names], width).splitlines()
+    ends = {cell_len(line.removesuffix("Status").removesuffix("up")) for line in lines}
+    assert len(ends) == 1
+    assert max(map(cell_len, lines)) <= (width or 80)
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Takes stdout's place: 30 columns, without colour."""
+    stream = Terminal()
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    return stream
+
+
+def test_a_message_is_broken_by_what_the_terminal_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
+    say("机器一号 " * 6)
+    assert max(map(cell_len, terminal.getvalue().splitlines())) <= 30
+
+
+def test_a_command_to_be_copied_stays_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
+    command = "    torc workflows reset-status 42 --failed-only --reinitialize"
+    say(f"To run them again:\n{command}")
+    assert terminal.getvalue().splitlines() == ["To run them again:", command]
+
+
+def test_a_message_lets_no_control_character_through(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = on_terminal(monkeypatch)
+    say("Error: it said \x1b]0;title\x07\r\n    and\tthen")
+    say("\x9b31m\u202e", err=True)
+    assert terminal.getvalue() == "Error: it said\n    \\x1b]0;title\\x07\\r\n    and then\n"
+    assert capsys.readouterr().err == "\\x9b31m\\u202e\n"
+
+
+@pytest.mark.parametrize("mark", ["  [OK]", "  [FAILED]", "Error:", "Warning:"])
+def test_marks_have_colour_on_a_terminal_that_may_show_it(
+    mark: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = on_terminal(monkeypatch)
+    plain = f"{mark} some host\n"
+    say(plain.rstrip())
+    assert terminal.getvalue() == plain
+    monkeypatch.delenv("NO_COLOR")
+    say(plain.rstrip())
+    assert "\x1b[3" in terminal.getvalue().removeprefix(plain)
+    monkeypatch.setenv("TERM", "dumb")
+    say(plain.rstrip())
+    assert terminal.getvalue().endswith(f"\n{plain}")
+    monkeypatch.setenv("TERM", "xterm")
+    say(plain.rstrip(), err=True)
+    assert capsys.readouterr().err == plain
+
+
+def test_csv_keeps_lines_and_lets_no_other_control_character_through(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    app = App()
+    app.overrides["format"] = "csv"
+    print_items(app, [{"id": 1, "name": 'two\nlines,\t"\x1b[2J\r\x00'}], {"ID": "id", "Name": "name"}, "none")
+    rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
+    assert rows == [["ID", "Name"], ["1", 'two\nlines,\t"\\x1b[2J\\r\\x00']]
+
+
+@pytest.fixture
+def _kolkata(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_kolkata")
+@pytest.mark.parametrize(
+    "value",
+    [1_795_677_679, "2026-11-26T07:21:19.430Z", "2026-11-26T08:21:19+01:00", "2026-11-26T07:21:19"],
+)
+def test_every_time_is_local_and_names_its_zone(value: str | float) -> None:
+    assert moment(value) == "2026-11-26 12:51:19+05:30"
+
+
+@pytest.mark.parametrize("value", ["yesterday", "", 1e30])
+def test_what_is_no_time_is_shown_as_it_is(value: str | float) -> None:
+    assert moment(value) == str(value)

@@ -135,4 +135,4 @@ def test_steps_are_passed_on_in_plain_words(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(operations, "run_play", run_play)
     assert operations.status(fleet, None).exit_code == 3
-    assert steps == [HostStep("Look", "alpha", False, r"SSH connection failed to alpha: \x07gone", 1)]
+    assert steps == [HostStep("Look", "alpha", False, r"SSH connection failed to alpha: \x07gone", ["alpha"])]

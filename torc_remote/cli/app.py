@@ -1,11 +1,15 @@
 """What one invocation of the CLI knows: the global options given, the settings, the client."""
 
 import logging
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import click
+
+from torc_remote.cli.output import say
+from torc_remote.errors import UsageError
 
 if TYPE_CHECKING:
     from torc_remote.client.api import TorcClient
@@ -33,7 +37,7 @@ class App:
         from torc_remote.client.config import load_settings
 
         if self.prompt_password:
-            self.overrides["password"] = click.prompt("Password", hide_input=True, err=True)
+            self.overrides["password"] = _ask_for_password()
         settings = load_settings(self.overrides)
         logging.basicConfig(format="%(levelname)s: %(message)s")
         logging.getLogger("torc_remote").setLevel(_LOG_LEVELS[settings.log_level])
@@ -54,8 +58,21 @@ class App:
 
         client = TorcClient(self.settings)
         if not self.skip_version_check and (warning := client.check_version()):
-            click.echo(f"Warning: {warning}", err=True)
+            say(f"Warning: {warning}", err=True)
         return client
+
+
+def _ask_for_password() -> str:
+    import getpass
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            return str(click.prompt("Password", hide_input=True, err=True))
+    except getpass.GetPassWarning as error:
+        raise UsageError(
+            "--prompt-password needs a terminal to ask on. Put the password into TORC_PASSWORD instead."
+        ) from error
 
 
 pass_app = click.make_pass_decorator(App, ensure=True)

@@ -3,8 +3,8 @@
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import TorcGroup, list_options
-from torc_remote.cli.output import Columns, print_items
+from torc_remote.cli.options import ListCommand, TorcGroup, list_options
+from torc_remote.cli.output import Columns, moment, print_items
 from torc_remote.cli.selection import resolve_workflow_id
 
 COLUMNS: Columns = {
@@ -14,7 +14,7 @@ COLUMNS: Columns = {
     "CPUs": "num_cpus",
     "GPUs": "num_gpus",
     "Memory GB": lambda node: f"{node['memory_gb']:.1f}",
-    "Started": lambda node: node["start_time"][:19],
+    "Started": lambda node: moment(node["start_time"]),
 }
 
 
@@ -28,7 +28,7 @@ def compute_nodes() -> None:
     """
 
 
-@compute_nodes.command("list")
+@compute_nodes.command("list", cls=ListCommand)
 @click.argument("workflow_id", type=int, required=False)
 @list_options
 @pass_app

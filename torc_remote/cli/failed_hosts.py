@@ -4,8 +4,6 @@ import os
 import shlex
 from pathlib import Path
 
-import click
-
 from torc_remote.cli.app import App
 from torc_remote.cli.output import say
 from torc_remote.client.handoff import server_key
@@ -15,7 +13,9 @@ from torc_remote.operations import Report
 def keep_failed_hosts(app: App, report: Report) -> None:
     """Write the file when some hosts failed, and say on stderr how to use it; remove it when all is well."""
     path = _file(report.workflow_id, app.settings.api_url)
-    failed = [host.worker for host in report.failed if host.state != "invalid"]
+    # nothing is wrong with the hosts for whose sake a run was refused
+    no_failure = {"invalid", "not_started"} if report.refused else {"invalid"}
+    failed = [host.worker for host in report.failed if host.state not in no_failure]
     try:
         if not failed:
             path.unlink(missing_ok=True)
@@ -25,10 +25,10 @@ def keep_failed_hosts(app: App, report: Report) -> None:
         temporary.write_text("".join(f"{worker}\n" for worker in failed))
         temporary.replace(path)
     except OSError as error:
-        click.echo(f"Warning: {path} could not be written: {error.strerror}.", err=True)
+        say(f"Warning: {path} could not be written: {error.strerror}.", err=True)
         return
     which = "this one" if len(failed) == 1 else f"these {len(failed)}"
-    say(f"To do it again for {which} alone, add: --limit {shlex.quote(f'@{path}')}", err=True)
+    say(f"To do it again for {which} alone, add:\n    --limit {shlex.quote(f'@{path}')}", err=True)
 
 
 def _file(workflow_id: int, api_url: str) -> Path:

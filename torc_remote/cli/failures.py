@@ -28,7 +28,7 @@ def report(error: BaseException) -> int:
         say("\n".join([f"Error: {error}", *getattr(error, "__notes__", [])]), err=True)
         return error.exit_code
     kept = _keep("".join(traceback.format_exception(error)))
-    click.echo(f"Error: unexpected {type(error).__name__}: {error}. {kept}", err=True)
+    say(f"Error: unexpected {type(error).__name__}: {error}. {kept}", err=True)
     return 1
 
 

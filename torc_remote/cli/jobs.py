@@ -3,7 +3,7 @@
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import TorcGroup, list_options
+from torc_remote.cli.options import ListCommand, TorcGroup, list_options
 from torc_remote.cli.output import print_items
 from torc_remote.cli.selection import resolve_workflow_id
 
@@ -32,7 +32,7 @@ def jobs() -> None:
     """
 
 
-@jobs.command("list")
+@jobs.command("list", cls=ListCommand)
 @click.argument("workflow_id", type=int, required=False)
 @click.option(
     "-s", "--status", type=click.Choice(STATES), metavar="STATE", help="Only the jobs in this state."

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from torc_remote.cli.app import App
+from torc_remote.errors import UsageError
 
 NARROW = 52
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -88,6 +89,8 @@ def list_options(function: _Function) -> _Function:
 class TorcCommand(click.Command):
     """A command that also takes the global options; its own options win where a name is the same."""
 
+    formats: tuple[str, ...] = ("table", "json")
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["context_settings"] = CONTEXT_SETTINGS | kwargs.get("context_settings", {})
         super().__init__(*args, **kwargs)
@@ -95,6 +98,13 @@ class TorcCommand(click.Command):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         own = super().get_params(ctx)
         return own + [option for option in GLOBAL_OPTIONS if not _names(own) & set(option.opts)]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Refuses a format on the command line that this command doesn't write; one of torc.toml is a preference."""
+        wanted = ctx.ensure_object(App).overrides.get("format", "table")
+        if wanted not in self.formats:
+            raise UsageError(f"Only lists can be had as CSV. For '{ctx.command_path}' use -f json.")
+        return super().invoke(ctx)
 
     def get_help(self, ctx: click.Context) -> str:
         """click writes 50 columns at least, which a narrower terminal breaks anywhere."""
@@ -115,8 +125,17 @@ class TorcCommand(click.Command):
                 _write_names(formatter, [option.opts[-1] for option in shared])
 
 
+class ListCommand(TorcCommand):
+    """A command that shows a list, which it also writes as CSV."""
+
+    formats = ("table", "json", "csv")
+
+
 class TorcGroup(TorcCommand, click.Group):
     """A group of TorcCommands. An unknown subcommand is left to a native torc, if there is one."""
+
+    # its commands know
+    formats = ListCommand.formats
 
     command_class = TorcCommand
     group_class = type

@@ -1,24 +1,30 @@
 """Results on stdout: tables for people, JSON and CSV for programs."""
 
 import csv
+import datetime
 import io
 import json
+import os
+import re
 import shutil
 import sys
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from torc_remote.cli.app import App
 from torc_remote.errors import TorcError
+
+if TYPE_CHECKING:
+    from torc_remote.cli.app import App
 
 Json = Mapping[str, Any]
 # Heading -> the field of the item, or a function of the item
 Columns = Mapping[str, str | Callable[[Json], Any]]
 
 NARROWEST = 8
+_COLOURS = {"[OK]": "green", "[FAILED]": "red", "Error:": "red", "Warning:": "yellow"}
+_MARK = re.compile(rf"^( *)({'|'.join(map(re.escape, _COLOURS))})")
 
 
 def print_json(value: Any) -> None:
@@ -26,7 +32,7 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_items(app: App, items: Sequence[Json], columns: Columns, empty: str) -> None:
+def print_items(app: "App", items: Sequence[Json], columns: Columns, empty: str) -> None:
     """A list in the format that the user wants; JSON holds the whole items, the others the columns."""
     if app.format == "json":
         print_json({"items": list(items)})
@@ -34,7 +40,9 @@ def print_items(app: App, items: Sequence[Json], columns: Columns, empty: str) -
     rows = [[_text(item, field) for field in columns.values()] for item in items]
     if app.format == "csv":
         file = io.StringIO()
-        csv.writer(file, lineterminator="\n").writerows([list(columns), *rows])
+        # a cell may have several lines: programs that read CSV expect that
+        cells = [[printable(cell, keep="\n\t") for cell in row] for row in rows]
+        csv.writer(file, lineterminator="\n").writerows([list(columns), *cells])
         click.echo(file.getvalue(), nl=False)
     elif rows:
         click.echo(table(list(columns), rows, _terminal_width(sys.stdout)))
@@ -43,12 +51,12 @@ def print_items(app: App, items: Sequence[Json], columns: Columns, empty: str) -
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> str:
-    """Aligned columns, two blanks apart; cut down to ``width`` characters, the widest column first.
+    """Aligned columns, two blanks apart; cut down to ``width`` cells of the terminal, the widest column first.
 
     Where that can't be done, a block of lines for each row.
     """
     cells = [[printable(cell) for cell in row] for row in (headings, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
+    widths = [max(_width(row[column]) for row in cells) for column in range(len(headings))]
     gaps = 2 * (len(widths) - 1)
     if width and sum(min(size, NARROWEST) for size in widths) + gaps > width:
         return _blocks(cells[0], cells[1:], width)
@@ -59,7 +67,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | N
 
 
 def _blocks(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
-    size = max(map(len, headings))
+    size = max(map(_width, headings))
     return "\n\n".join(
         "\n".join(
             _fit(f"{heading:<{size}}  {cell}", width).rstrip()
@@ -70,20 +78,33 @@ def _blocks(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) 
 
 
 def say(text: str, indent: int = 4, err: bool = False) -> None:
-    """A message for people. On a terminal its lines are broken between words and go on ``indent`` columns inside."""
-    width = _terminal_width(sys.stderr if err else sys.stdout)
-    if width:
-        text = "\n".join(_wrapped(line, width, indent) for line in text.split("\n"))
-    click.echo(text, err=err)
+    """A message for people. On a terminal its lines are broken between words and go on ``indent`` columns inside.
+
+    A line that begins with four blanks is a command to be copied, or another program's, and stays whole.
+    """
+    stream = sys.stderr if err else sys.stdout
+    lines = [printable(line.expandtabs()) for line in text.split("\n")]
+    if width := _terminal_width(stream):
+        lines = [line if line.startswith("    ") else _wrapped(line, width, indent) for line in lines]
+        if not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
+            lines = [_MARK.sub(_coloured, line) for line in lines]
+    click.echo("\n".join(lines), err=err)
 
 
 def _wrapped(line: str, width: int, indent: int) -> str:
+    """Words stay whole, however long: paths and options are there to be copied."""
     indentation = " " * min(indent, width // 2)
-    # paths and options stay whole, so that they can be copied
-    words = textwrap.wrap(
-        line, width, subsequent_indent=indentation, break_long_words=False, break_on_hyphens=False
-    )
-    return "\n".join(words)
+    lines = [""]
+    for word in re.findall(r"\s*\S+", line):
+        if lines[-1] and _width(lines[-1] + word) > width:
+            lines.append(indentation + word.lstrip())
+        else:
+            lines[-1] += word
+    return "\n".join(lines)
+
+
+def _coloured(mark: re.Match[str]) -> str:
+    return mark[1] + click.style(mark[2], fg=_COLOURS[mark[2]])
 
 
 def confirm(question: str, no_prompts: bool) -> None:
@@ -110,6 +131,23 @@ def duration(seconds: float) -> str:
     return f"{hours}h {minutes}m" if hours else f"{minutes}m {rest}s"
 
 
+def moment(time: str | float) -> str:
+    """A point in time for people: local time with its offset from UTC, ``2026-11-22 21:14:38+01:00``.
+
+    ``time`` is RFC 3339 or seconds since 1970; what is neither is shown as it is.
+    """
+    try:
+        if isinstance(time, str):
+            found = datetime.datetime.fromisoformat(time)
+        else:
+            found = datetime.datetime.fromtimestamp(time, datetime.UTC)
+        # the server's times are in UTC, also those without a zone
+        found = found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
+        return found.astimezone().isoformat(" ", "seconds")
+    except (ValueError, OverflowError, OSError):
+        return str(time)
+
+
 def _text(item: Json, field: str | Callable[[Json], Any]) -> str:
     value = item.get(field) if isinstance(field, str) else field(item)
     if isinstance(value, bool):
@@ -117,13 +155,24 @@ def _text(item: Json, field: str | Callable[[Json], Any]) -> str:
     return "" if value is None else str(value)
 
 
-def printable(text: str) -> str:
+def printable(text: str, keep: str = "") -> str:
     """Names come from a shared database: no line feed or escape sequence of theirs may reach the terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return "".join(char if char.isprintable() or char in keep else repr(char)[1:-1] for char in text)
+
+
+def _width(text: str) -> int:
+    """In cells of the terminal: a Chinese character takes two, a combining one none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _fit(text: str, width: int) -> str:
-    return text.ljust(width) if len(text) <= width else text[: width - 1] + "…"
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, width) if _width(text) <= width else set_cell_size(text, width - 1) + "…"
 
 
 def _terminal_width(stream: TextIO) -> int | None:

@@ -6,12 +6,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from torc_remote.cli.app import App
-from torc_remote.cli.output import say
+from torc_remote.cli.output import printable, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from torc_remote.operations import HostStep, OnStep
+
+# So many hosts that are still awaited are named.
+FEW = 3
 
 
 @contextmanager
@@ -35,36 +38,55 @@ def _print_line(step: "HostStep") -> None:
 
 def _bar() -> "Progress":
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.table import Column
 
+    # what is cut off where the terminal ends stands last, so that the bar stays one line
+    flexible = Column(no_wrap=True, ratio=1)
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[failures]}"),
-        TimeRemainingColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}{task.fields[note]}", markup=False, table_column=flexible),
         console=Console(stderr=True),
+        expand=True,
         transient=True,
     )
 
 
 class _Steps:
-    """One bar: the step that the hosts are at, how many have done it, how many went wrong."""
+    """One bar: the step that the hosts are at, how many have done it, what went wrong, for whom it waits.
+
+    The time goes on from the beginning of the operation, so that the bar is seen to live while hosts are silent.
+    """
 
     def __init__(self, bar: "Progress") -> None:
         self._bar = bar
-        self._task = bar.add_task("Connecting", total=None, failures="")
+        self._task = bar.add_task("Connecting", total=None, note="")
         self._name = ""
+        self._done: set[str] = set()
         self._failed: set[str] = set()
 
     def add(self, step: "HostStep") -> None:
         if step.step != self._name:
-            self._bar.remove_task(self._task)
             self._name = step.step
             # hosts that failed before don't come to this step
-            left = step.total - len(self._failed)
-            self._task = self._bar.add_task(step.step, total=left, failures="")
+            self._done = set(self._failed)
+        self._done.add(step.host)
         if not step.ok:
             self._failed.add(step.host)
-        failures = f"{len(self._failed)} failed" if self._failed else ""
-        self._bar.update(self._task, advance=1, failures=failures)
+        waiting = [host for host in step.hosts if host not in self._done]
+        self._bar.update(
+            self._task,
+            description=step.step,
+            total=len(step.hosts),
+            completed=len(self._done),
+            note=_note(len(self._failed), waiting),
+        )
+
+
+def _note(failed: int, waiting: list[str]) -> str:
+    note = f", {failed} failed" if failed else ""
+    if 0 < len(waiting) <= FEW:
+        note += f", waiting for {', '.join(map(printable, waiting))}"
+    return note

@@ -49,7 +49,7 @@ def install(
 
     with chosen_fleet(app, workflow_id, **chosen) as fleet:
         report = operations.install(fleet, binary)
-    show(app, report, lambda host: f"Installed {host.details['executable']}", "Installed on {} workers")
+    show(app, report, _say_installed, "Installed on {} workers")
 
 
 @click.command(cls=TorcCommand)
@@ -111,12 +111,17 @@ def stop(
     ended = sum(host.details.get("jobs_terminated", 0) for host in report.hosts)
     stopped = sum(host.state == "stopped" for host in report.hosts)
     advice = (
-        f"{ended} job(s) were terminated. To run them again: "
-        f"torc workflows reset-status {report.workflow_id} --failed-only --reinitialize, "
-        f"then torc remote run {report.workflow_id}"
+        f"{ended} job(s) were terminated. To run them again:\n"
+        f"    torc workflows reset-status {report.workflow_id} --failed-only --reinitialize\n"
+        f"    torc remote run {report.workflow_id}"
     )
     summary = f"{stopped}/{len(report.hosts)} workers stopped"
     show(app, report, _say_stopped, summary, advice if ended else "")
+
+
+def _say_installed(host: "HostResult") -> str:
+    word = "Unchanged:" if host.state == "unchanged" else "Installed"
+    return f"{word} {host.details['executable']}"
 
 
 def _say_stopped(host: "HostResult") -> str:

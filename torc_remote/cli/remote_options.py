@@ -56,14 +56,15 @@ def output_dir_of_record(*names: str, text: str) -> Callable[[Decorated], Decora
     return click.option(
         *names,
         "output_dir",
-        callback=_not_empty,
+        callback=not_empty,
         show_default="the one of the start, else torc_output",
         metavar="DIR",
         help=text,
     )
 
 
-def _not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A callback for options whose empty value can only be a mistake, such as a variable that is not set."""
     if value is not None and not value.strip():
         raise UsageError(f"{param.opts[0]} is empty; leave it out or name a directory.")
     return value

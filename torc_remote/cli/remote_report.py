@@ -1,6 +1,5 @@
 """How the reports of `torc remote` look: lines, a table, or JSON."""
 
-import datetime
 import re
 import signal
 from collections.abc import Callable, Sequence
@@ -9,11 +8,13 @@ import click
 
 from torc_remote.cli.app import App
 from torc_remote.cli.failed_hosts import keep_failed_hosts
-from torc_remote.cli.output import print_json, printable, say, table
+from torc_remote.cli.output import moment, print_json, printable, say, table
 from torc_remote.operations import HostResult, Report
 
 Words = Callable[[HostResult], str]
 
+# SIGTERM is how `stop` ends a worker.
+_CLEAN_ENDS: dict[int | None, str] = {0: "Finished", 128 + signal.SIGTERM: "Stopped"}
 # torc's log lines begin with [time LEVEL module] (torc wire 4.4)
 _LOG_PREFIX = re.compile(r"^\[\S+ +[A-Z]+ +\S+\] ")
 
@@ -88,18 +89,15 @@ def status_text(host: HostResult) -> str:
         return "Not Running: never started here"
     if host.state == "stale":
         return f"Not Running: {host.reason}"
-    return f"Not Running: {_ending(host)}"
+    code = host.details.get("exit_code")
+    return _CLEAN_ENDS.get(code) or f"Not Running: {_ending(host, code)}"
 
 
 def _since(host: HostResult) -> str:
-    if "since" not in host.details:
-        return ""
-    moment = datetime.datetime.fromtimestamp(host.details["since"])
-    return f" since {moment:%Y-%m-%d %H:%M:%S}"
+    return f" since {moment(host.details['since'])}" if "since" in host.details else ""
 
 
-def _ending(host: HostResult) -> str:
-    code = host.details.get("exit_code")
+def _ending(host: HostResult, code: int | None) -> str:
     last = _LOG_PREFIX.sub("", str(host.details.get("log", "")).strip())
     if code is None:
         ending = "ended, nobody saw how"

@@ -20,6 +20,7 @@ from torc_remote.cli.remote_options import (
     host_timeout,
     limit,
     max_parallel_ssh,
+    not_empty,
     optional_workflow,
     verbose,
 )
@@ -88,6 +89,13 @@ _LOOKED_UP = 20
     metavar="N",
     help="GPUs per worker (auto-detected if not specified)",
 )
+@click.option(
+    "--executable",
+    callback=not_empty,
+    show_default="torc in PATH, ~/.local/bin, ~/.cargo/bin or /usr/local/bin there",
+    metavar="FILE",
+    help="The torc to use on the hosts",
+)
 @click.option("--skip-version-check", is_flag=True, help="Skip version verification (not recommended)")
 @click.option("--worker-url", metavar="URL", help="The server's URL as the workers see it, when it differs")
 @click.option("--keep-going", is_flag=True, help="Start the other workers when some hosts fail their check")
@@ -112,8 +120,7 @@ def run(app: App, /, workflow_id: int | None, workers: Path | None, **options: A
         _add(app, number, workers)
     choices = ("output_dir", "poll_interval", "max_parallel_jobs", "num_cpus", "memory_gb", "num_gpus")
     wanted = operations.RunOptions(
-        **{name: options[name] for name in choices},
-        worker_url=options["worker_url"],
+        **{name: options[name] for name in (*choices, "executable", "worker_url")},
         skip_version_check=options["skip_version_check"] or app.skip_version_check,
     )
     found = configured_workers(app, number, options["limit"])
@@ -176,8 +183,8 @@ def _warn_of_localhost(url: str, workers: Sequence[str]) -> None:
         return
     say(
         f"Warning: the workers are told that the server is at {host}, which on their machines is themselves. "
-        f"Use --worker-url http://{os.uname().nodename}:{urlsplit(url).port or 80}/torc-service/v1, or whatever "
-        "address they reach it by.",
+        "Name an address that they reach it by, such as:\n"
+        f"    --worker-url http://{os.uname().nodename}:{urlsplit(url).port or 80}/torc-service/v1",
         err=True,
     )
 

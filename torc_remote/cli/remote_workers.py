@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import TorcCommand
+from torc_remote.cli.options import ListCommand, TorcCommand
 from torc_remote.cli.progress import progress
 from torc_remote.cli.remote_options import (
     fleet_of,
@@ -91,7 +91,7 @@ def add_workers_from_file(
     _add(app, number, addresses, skip_ssh_check, max_parallel_ssh, host_timeout, verbose)
 
 
-@click.command(cls=TorcCommand)
+@click.command(cls=ListCommand)
 @optional_workflow
 @pass_app
 def list_workers(app: App, workflow_id: int | None) -> None:

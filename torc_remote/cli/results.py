@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import TorcGroup, list_options
+from torc_remote.cli.options import ListCommand, TorcGroup, list_options
 from torc_remote.cli.output import Columns, duration, print_items
 from torc_remote.cli.selection import resolve_workflow_id
 
@@ -20,7 +20,7 @@ def results() -> None:
     """
 
 
-@results.command("list")
+@results.command("list", cls=ListCommand)
 @click.argument("workflow_id", type=int, required=False)
 @click.option("-j", "--job-id", type=int, help="Only the results of this job.")
 @click.option("-r", "--run-id", type=int, help="Only the results of this run.")

@@ -90,10 +90,11 @@ def list_(app: App) -> None:
 
 @sandbox.command()
 @_directory
-def stop(directory: Path | None) -> None:
+@pass_app
+def stop(app: App, directory: Path | None) -> None:
     """End the hosts and all that runs on them.
 
-    The directory is removed with the hosts' homes.
+    The directory is removed with the hosts' homes. Where no sandbox is, nothing happens.
 
     \b
     Example:
@@ -106,9 +107,13 @@ def stop(directory: Path | None) -> None:
     found = library.find(directory)
     if found:
         found.stop()
-        click.echo(f"Stopped the sandbox of {len(found.hosts)} hosts in {directory}.")
     elif directory.is_dir() and any(directory.iterdir()):
         raise UsageError(f"{directory} is no sandbox, so it stays as it is")
+    if app.format == "json":
+        hosts = [host.name for host in found.hosts] if found else []
+        print_json({"directory": str(directory), "stopped": hosts})
+    elif found:
+        click.echo(f"Stopped the sandbox of {len(found.hosts)} hosts in {directory}.")
     else:
         click.echo(f"No sandbox in {directory}.")
 

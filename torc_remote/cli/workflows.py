@@ -6,8 +6,8 @@ from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.cancel import cancel
 from torc_remote.cli.create import create
 from torc_remote.cli.delete import delete
-from torc_remote.cli.options import TorcGroup, list_options
-from torc_remote.cli.output import confirm, print_items, print_json
+from torc_remote.cli.options import ListCommand, TorcGroup, list_options
+from torc_remote.cli.output import Columns, confirm, moment, print_items, print_json
 from torc_remote.cli.selection import resolve_workflow_id
 from torc_remote.cli.status import status
 
@@ -27,7 +27,7 @@ for command in (create, status, cancel, delete):
     workflows.add_command(command)
 
 
-@workflows.command("list")
+@workflows.command("list", cls=ListCommand)
 @click.option("-a", "--all-users", is_flag=True, help="The workflows of all users.")
 @click.option("--archived-only", is_flag=True, help="Only archived workflows.")
 @click.option("--include-archived", is_flag=True, help="Archived workflows as well.")
@@ -54,8 +54,13 @@ def list_(
         limit=limit,
         offset=offset,
     )
-    owner = {"User": "user"} if all_users else {}
-    columns = {"ID": "id", "Name": "name"} | owner | {"Description": "description", "Created": "timestamp"}
+    columns: Columns = {
+        "ID": "id",
+        "Name": "name",
+        **({"User": "user"} if all_users else {}),
+        "Description": "description",
+        "Created": lambda workflow: moment(workflow["timestamp"]),
+    }
     print_items(app, found, columns, "No workflows.")
 
 

@@ -117,9 +117,8 @@ def ensure_runnable(client: TorcClient, workflow_id: int, change: bool = True) -
     if ended["is_complete"] or ended["is_canceled"]:
         state = "canceled" if ended["is_canceled"] else "complete"
         raise TorcError(
-            f"Workflow {workflow_id} is {state}; to run it again, reset it with "
-            f"'torc workflows reset-status {workflow_id} --reinitialize' "
-            "(--failed-only: just what went wrong)"
+            f"Workflow {workflow_id} is {state}. To run it again, reset it first (with --failed-only just what "
+            f"went wrong):\n    torc workflows reset-status {workflow_id} --reinitialize"
         )
     if not client.is_uninitialized(workflow_id):
         return False

@@ -4,6 +4,10 @@
 # find_torc EXECUTABLE: sets `torc`; without EXECUTABLE the PATH and the usual places are searched
 find_torc() {
   torc=
+  # a ~ that no shell has seen is the home on this host
+  case $1 in
+  '~/'*) set -- "$library_home/${1#\~/}" ;;
+  esac
   for torc_candidate in ${1:+"$1"} "$(command -v torc 2>/dev/null)" \
     "$library_home/.local/bin/torc" "$library_home/.cargo/bin/torc" /usr/local/bin/torc; do
     if [ -f "$torc_candidate" ] && [ -x "$torc_candidate" ]; then
@@ -13,7 +17,7 @@ find_torc() {
     [ -z "$1" ] || fail missing "there is no executable file $1 on this host"
   done
   fail missing "torc was not found on this host. Searched: PATH=$PATH, ~/.local/bin, ~/.cargo/bin, /usr/local/bin. \
-Install it with 'torc remote install', or name it with torc_executable"
+Install it with 'torc remote install', or name it with --executable (torc_executable in plays)"
 }
 
 # torc_version: sets `version` to what `torc --version` says, whatever else it prints

@@ -11,7 +11,7 @@ install a native torc binary with --binary instead"
 fi
 if [ -f "$target" ] && [ -x "$target" ] && [ "$(checksum <"$target")" = "$1" ]; then
   emit executable "$target"
-  finish installed
+  finish unchanged
 fi
 if [ -f "$target" ]; then
   emit replaced_sha256 "$(checksum <"$target")"
