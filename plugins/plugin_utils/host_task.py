@@ -94,9 +94,9 @@ class HostTask(ActionBase):
         os.close(fill)
         codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
         if any(codes):
-            raise AnsibleActionFail(
-                f"not all hosts could be asked; the processes that ask ended with {codes}"
-            )
+            message = f"not all hosts could be asked; the processes that ask ended with {codes}"
+            answers.append(path, self._task, None, {"failed": True, "msg": message})
+            raise AnsibleActionFail(message)
 
     def _fork(
         self, hosts: Sequence[str], earlier: answers.Earlier | None, path: str, waiting: int, fill: int
