@@ -139,9 +139,13 @@ class TorcClient:
     def get_job(self, job_id: int) -> Json:
         return self._get(f"/jobs/{job_id}")
 
-    def set_job_status(self, job_id: int, status: str, run_id: int) -> Json:
-        """Not for the terminal states; those are reported with batch_complete_jobs."""
-        return self._put(f"/jobs/{job_id}/manage_status_change/{status}/{run_id}")
+    def start_job(self, job_id: int, run_id: int, node_id: int) -> Json:
+        """From pending to running, on this compute node."""
+        return self._put(f"/jobs/{job_id}/start_job/{run_id}/{node_id}")
+
+    def retry_job(self, job_id: int, run_id: int, max_retries: int) -> Json:
+        """From running, failed or terminated to ready, while the attempt is below ``max_retries`` (torc wire 4.2)."""
+        return self._post(f"/jobs/{job_id}/retry/{run_id}", {"max_retries": max_retries})
 
     def batch_complete_jobs(self, workflow_id: int, completions: Sequence[Json]) -> Json:
         """``{"completed": [ids], "errors": [{"job_id", "message"}]}`` (torc wire 4.2)."""

@@ -71,9 +71,10 @@ def release_compute_node(
 ) -> ReleasedNode:
     """Tell the server that a worker is gone (torc wire 4.2, 4.8); doing it again changes nothing.
 
-    Its running jobs are reported as terminated with return code 143, and its node is set inactive. Jobs that
-    were claimed and not started become ready again once no worker is left that could start them: the server
-    doesn't know whose they are. Only call this when the worker's processes are proven to be gone.
+    Its running jobs are reported as terminated with return code 143, and its node is set inactive. With that the
+    built-in server makes ready what the worker had claimed and not started. Torc's own doesn't know whose such jobs
+    are; there they become ready once no worker is left that could start them. Only call this when the worker's
+    processes are proven to be gone.
 
     A worker's memory may be older than the server's database, so a node that is unknown, belongs to another
     workflow, or is not the worker's own by what ``is_own`` says of it is left alone. Raises TorcError when a job
@@ -84,10 +85,12 @@ def release_compute_node(
         return ReleasedNode(node_id, "", [], [], changed=False)
     jobs = _jobs_on(client, workflow_id, node_id)
     terminated = _terminate(client, workflow_id, node_id, jobs) if jobs else []
-    if node.get("is_active"):
+    claimed = client.list_jobs(workflow_id, status="pending")
+    if claimed or node.get("is_active"):
         since = node.get("duration_seconds") or _seconds_since(node["start_time"])
         client.update_compute_node(node | {"is_active": False, "duration_seconds": since})
-    requeued = _requeue_claimed(client, workflow_id)
+    requeued = [job for job in claimed if job.get("compute_node_id") == node_id]
+    requeued += _requeue_claimed(client, workflow_id, node_id)
     changed = bool(terminated or requeued or node.get("is_active"))
     return ReleasedNode(node_id, str(node["hostname"]), terminated, requeued, changed)
 
@@ -141,12 +144,28 @@ def _terminate(client: TorcClient, workflow_id: int, node_id: int, jobs: list[Js
     return [job for job in jobs if job["id"] in completed]
 
 
-def _requeue_claimed(client: TorcClient, workflow_id: int) -> list[Json]:
+def _requeue_claimed(client: TorcClient, workflow_id: int, node_id: int) -> list[Json]:
+    """Give back what nobody can start any more, through the node that is gone.
+
+    `ready` would do it too, but takes running and completed jobs as well; to start a job takes a pending one alone, and
+    a retry only this attempt. So what another client does at the same time is never undone.
+    """
     claimed = client.list_jobs(workflow_id, status="pending")
     if not claimed or client.list_compute_nodes(workflow_id, is_active=True, limit=1):
         return []
     run_id = client.get_workflow(workflow_id)["run_id"]
-    return [client.set_job_status(job["id"], "ready", run_id) for job in claimed]
+    return [job for job in claimed if _through_a_dead_node(client, job, run_id, node_id)]
+
+
+def _through_a_dead_node(client: TorcClient, job: Json, run_id: int, node_id: int) -> bool:
+    try:
+        client.start_job(job["id"], run_id, node_id)
+        client.retry_job(job["id"], run_id, job.get("attempt_id", 1) + 1)
+    except ApiError:
+        if client.get_job(job["id"])["status"] == "pending":
+            raise
+        return False  # somebody else was quicker
+    return True
 
 
 def _completion(job: Json, run_id: int, node_id: int) -> Json:

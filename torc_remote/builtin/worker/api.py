@@ -88,7 +88,7 @@ class Api:
         try:
             link.connect()
         except (OSError, http.client.HTTPException, UnicodeError) as error:
-            raise UnavailableError(self._unreachable(error), sent=False) from None
+            raise UnavailableError(self._unreachable(error)) from None
         link.sock.settimeout(REPLY_SECONDS)
         self._http = link
         return link

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 
 from torc_remote.builtin.server.database import find, insert, record, update
 from torc_remote.builtin.server.errors import ApiError, invalid
+from torc_remote.builtin.server.holders import give_back
 from torc_remote.builtin.server.listing import IntQuery, PageQuery, fetch_page
 from torc_remote.builtin.server.models import (
     INT64_MAX,
@@ -88,15 +89,18 @@ def update_compute_node(db: Db, node_id: Id, body: ComputeNodeBody) -> JSONRespo
         if body.workflow_id != node["workflow_id"]:
             raise invalid(f"Compute node {node_id} belongs to workflow {node['workflow_id']}")
         update(connection, "compute_node", node_id, body.given())
+        if body.is_active is False:
+            give_back(connection, node)
         return JSONResponse(record(find(connection, "compute_node", node_id)))
 
 
 @router.delete("/compute_nodes/{node_id}")
 def delete_compute_node(db: Db, node_id: Id) -> JSONResponse:
     with db.write() as connection:
-        deleted = record(find(connection, "compute_node", node_id))
+        deleted = find(connection, "compute_node", node_id)
         connection.execute("DELETE FROM compute_node WHERE id = ?", [node_id])
-    return JSONResponse(deleted)
+        give_back(connection, deleted)
+    return JSONResponse(record(deleted))
 
 
 @router.get("/results")
