@@ -130,6 +130,16 @@ class TorcClient:
         """The created jobs with their IDs, in the order of ``jobs``."""
         return list(self._post("/bulk_jobs", json={"jobs": list(jobs)})["jobs"])
 
+    def create_worker_token(self, workflow_id: int, host: str) -> str | None:
+        """A credential for this workflow's worker on this host alone; None from a server that has none to give."""
+        try:
+            return str(self._post(f"/workflows/{workflow_id}/worker_tokens", json={"host": host})["token"])
+        except ApiError as error:
+            if error.status not in (404, 405, 501):
+                raise
+            self.get_workflow(workflow_id)  # or is it that which is unknown?
+            return None
+
     # -- jobs and results
 
     def list_jobs(self, workflow_id: int, **filters: Any) -> list[Json]:
