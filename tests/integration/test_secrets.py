@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.conftest import StartServer
 from tests.remote_support import Fleet
@@ -208,7 +209,12 @@ def test_no_host_has_the_users_password(guarded: Fleet) -> None:
     environments = [Path(f"/proc/{child}/environ").read_bytes() for child in wait_until(job)]
     assert not [environment for environment in environments if holds_secret(environment)]
     assert not [environment for environment in environments if b"TORC_PASSWORD=" in environment]
+    works = [requests.get(f"{guarded.url}/ping", auth=(USER, token), timeout=10).ok for token in tokens]
     assert guarded.hosts("stop", number)["sandbox1"]["state"] == "stopped"
+    refused = [
+        requests.get(f"{guarded.url}/ping", auth=(USER, token), timeout=10).status_code for token in tokens
+    ]
+    assert (works, refused) == ([True, True], [401, 401])
 
 
 def test_a_wrong_password_is_told_without_it(guarded: Fleet) -> None:

@@ -184,6 +184,23 @@ def test_a_hostile_host_harms_nobody_else(server: Server, rest: Rest, client: To
         assert content(server.database) == before, "something was changed"
         assert victim.complete(job, victim.node).json()["completed"] == [job]
 
+    batch = f"{server.url}/workflows/{mine}/batch_complete_jobs"
+    for content_sent in (
+        b"{",
+        b"[" * 100_000,
+        b"[1]",
+        b'{"completions": 7}',
+        b'{"completions": [{}]}',
+        b"\xff",
+    ):
+        answer = requests.post(
+            batch,
+            content_sent,
+            auth=("x", liar.token),
+            headers={"content-type": "application/json"},
+            timeout=10,
+        )
+        assert answer.status_code in (400, 403, 422), content_sent[:20]
     assert liar.complete(own, neighbour.node).status_code == 403
     assert liar.complete(own, liar.node).json()["completed"] == [own]
 

@@ -46,17 +46,16 @@ async def authorize(request: Request) -> None:
     path = request.scope["route"].path.removeprefix(BASE_PATH)
     rule = RULES.get((request.method, path))
     database: Database = request.app.state.database
+    if rule is None:
+        raise forbidden(f"The worker of {token.host} may not use {request.method} {path}")
     content = await request.body()
-    with database.read() as connection:
-        names = {**request.query_params, **request.path_params}
-        asked = _Asked(connection, token, names, json.loads(content) if content else None)
-        asked.need(rule is not None, f"{request.method} {path}")
-        try:
-            (rule or _anything)(asked)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise forbidden(
-                f"The worker of {token.host} sent a request that names no workflow or node"
-            ) from None
+    names = {**request.query_params, **request.path_params}
+    try:
+        body = json.loads(content.decode()) if content else None  # as the route will read it
+        with database.read() as connection:
+            rule(_Asked(connection, token, names, body))
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+        raise forbidden(f"The worker of {token.host} sent a request that names no workflow or node") from None
 
 
 def _anything(_asked: _Asked) -> None:
