@@ -11,6 +11,7 @@ from pathlib import Path
 
 from torc_remote import script as frame
 from torc_remote.sandbox import processes
+from torc_remote.transfer import Meeting, new_meeting
 
 ROLES = Path(__file__).parent.parent / "roles"
 SHELLS = {
@@ -69,6 +70,7 @@ class ScriptHost:
     shell: str = "dash"
     path: str = "/usr/bin:/bin"
     edits: Mapping[str, str] = field(default_factory=dict)
+    meeting: Meeting = field(init=False)
 
     def run(
         self, script: str, *arguments: str, role: str, environment: Mapping[str, str] | None = None
@@ -130,10 +132,12 @@ class ScriptHost:
         return self.run("stop.sh", "42", "aaaaaaaa", "", str(grace), "1" if force else "0", role="stop")
 
     def pack(self, known: str = "") -> dict[str, str]:
-        return self.run("pack_logs.sh", "42", "aaaaaaaa", "", "0", known, "0", "0", role="fetch_logs")
+        self.meeting = new_meeting("torc-logs-42-aaaaaaaa")
+        words = ["", "0", known, "0", "0", self.meeting.name, self.meeting.file]
+        return self.run("pack_logs.sh", "42", "aaaaaaaa", *words, role="fetch_logs")
 
-    def discard(self, archive: str) -> dict[str, str]:
-        return self.run("discard_archive.sh", archive, role="fetch_logs")
+    def discard(self) -> dict[str, str]:
+        return self.run("discard_archive.sh", self.meeting.name, role="fetch_logs")
 
     def delete(self, manifest: str = "", output_dir: str = "") -> dict[str, str]:
         return self.run("delete_logs.sh", "42", "aaaaaaaa", output_dir, "0", manifest, role="delete_logs")

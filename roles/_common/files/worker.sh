@@ -340,10 +340,15 @@ new_log() {
   [ -r "$r_log" ] && tail -c "+$((r_offset + 1))" "$r_log"
 }
 
+# emit_pid: the recorded process, unless a damaged record has what can be no worker's
+emit_pid() {
+  ! is_number "$r_pid" || [ "${#r_pid}" -gt 9 ] || [ "$r_pid" -le 1 ] || emit pid "$r_pid"
+}
+
 # emit_worker: what the reports show of the worker that `identify` found
 emit_worker() {
-  emit pid "$r_pid"
-  [ -z "$r_since" ] || emit since "$r_since"
+  emit_pid
+  ! is_number "$r_since" || emit since "$r_since"
   [ -z "$r_version" ] || emit version "$r_version"
   emit output_dir "$r_output"
 }

@@ -84,6 +84,7 @@ if ! locate_output "$workflow" "$server" "$output_dir"; then
   if [ -d "$dir" ]; then
     lock
     identify "$workflow" "$server" "$output_dir"
+    [ "$found" != running ] || emit_held_nodes
     [ "$found" != running ] || fail live "the worker is still running (PID $r_pid). Stop it first"
     emit_lost_nodes
     forget_record
@@ -92,6 +93,7 @@ if ! locate_output "$workflow" "$server" "$output_dir"; then
 fi
 guard_output
 [ ! -d "$dir" ] || lock
+[ "$found" != running ] || emit_held_nodes
 live=$(live_worker | sort -u | paste -s -d , -)
 [ -z "$live" ] || fail live "a worker is still running there ($live). Stop it first"
 case $all in 0) mark=$dir ;; *) mark=$state_home/ ;; esac

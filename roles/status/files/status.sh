@@ -11,7 +11,7 @@ exited)
   new_log 2>/dev/null | tail -n 1 | emit_lines log
   ;;
 stale)
-  [ -z "$r_pid" ] || emit pid "$r_pid"
+  emit_pid
   emit reason "$stale_reason"
   ;;
 esac
