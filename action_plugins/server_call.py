@@ -10,7 +10,8 @@ options:
   call:
     description:
       - V(version) asks which version of torc the workers should have.
-      - V(initialize) initializes the workflow, if that has not been done; a complete workflow is an error.
+      - V(initialize) initializes the workflow, if that has not been done; a complete workflow is an error. Input files
+        have to be on the hosts; those that are not on the controller are named in a warning.
       - V(release) marks the compute nodes of stopped workers inactive and reports their running jobs as terminated, for
         all hosts of the play at once.
     type: str
@@ -96,7 +97,9 @@ class ActionModule(ActionBase):
 
     def _initialize(self, client: TorcClient) -> Result:
         workflow_id = int(self._value("torc_workflow_id"))
-        return {"changed": ensure_runnable(client, workflow_id, change=not self._task.check_mode)}
+        notes: list[str] = []
+        changed = ensure_runnable(client, workflow_id, notes.append, change=not self._task.check_mode)
+        return {"changed": changed, "warnings": notes}
 
     def _release(self, client: TorcClient) -> Result:
         """For all hosts in one call: Ansible would need a process for each."""

@@ -12,6 +12,7 @@ from torc_remote.client.errors import ApiError
 from torc_remote.errors import TorcError
 
 TERMINATED_RETURN_CODE = 143  # 128 + SIGTERM
+SHOWN_FILES = 5
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,7 @@ def initialize_workflow(client: TorcClient, workflow_id: int, force: bool = Fals
         _refuse_missing_data(client, workflow_id)
     client.reset_workflow_status(workflow_id, force)
     client.reset_job_status(workflow_id)
-    for file in client.list_files(workflow_id):
-        if (path := Path(file["path"])).exists():
-            client.update_file(file | {"st_mtime": path.stat().st_mtime})
+    _record_file_times(client, workflow_id)
     client.initialize_jobs(workflow_id)
 
 
@@ -108,9 +107,12 @@ def worker_version(client: TorcClient) -> str:
     return words[0] if words else __version__
 
 
-def ensure_runnable(client: TorcClient, workflow_id: int, change: bool = True) -> bool:
+def ensure_runnable(
+    client: TorcClient, workflow_id: int, note: Callable[[str], object], change: bool = True
+) -> bool:
     """Initialize a workflow that is not; whether that was to be done (it is not done unless ``change``).
 
+    Input files belong to the hosts: ``note`` takes the line that says which are not here; they need not be.
     Raises TorcError for a workflow that is over: workers would come and go without a job.
     """
     ended = client.is_complete(workflow_id)
@@ -123,9 +125,25 @@ def ensure_runnable(client: TorcClient, workflow_id: int, change: bool = True) -
         )
     if not client.is_uninitialized(workflow_id):
         return False
+    if missing := _files_not_here(client, workflow_id):
+        note(_not_here(missing))
     if change:
-        initialize_workflow(client, workflow_id)
+        _initialize_once(client, workflow_id)
     return True
+
+
+def _initialize_once(client: TorcClient, workflow_id: int) -> None:
+    """Without a reset: others may do it at the same moment, and their workers may have begun."""
+    if client.get_workflow(workflow_id).get("is_archived"):
+        raise TorcError(f"Workflow {workflow_id} is archived.")
+    _refuse_missing_user_data(client, workflow_id)
+    _record_file_times(client, workflow_id)
+    client.initialize_jobs(workflow_id, only_uninitialized=True)
+
+
+def _not_here(paths: list[str]) -> str:
+    shown = ", ".join(paths[:SHOWN_FILES]) + (", ..." if len(paths) > SHOWN_FILES else "")
+    return f"Input files that are not on this machine, but have to be on the workers': {shown}"
 
 
 def _terminate(client: TorcClient, workflow_id: int, node_id: int, jobs: list[Json]) -> list[Json]:
@@ -187,8 +205,29 @@ def _refuse_while_jobs_run(client: TorcClient, workflow_id: int) -> None:
 
 
 def _refuse_missing_data(client: TorcClient, workflow_id: int) -> None:
-    paths = [str(client.get_file(number)["path"]) for number in client.required_existing_files(workflow_id)]
-    if missing := [path for path in paths if not Path(path).exists()]:
+    if missing := _files_not_here(client, workflow_id):
         raise TorcError(f"Workflow {workflow_id} needs files that are not here: {', '.join(missing)}")
+    _refuse_missing_user_data(client, workflow_id)
+
+
+def _refuse_missing_user_data(client: TorcClient, workflow_id: int) -> None:
     if user_data := client.missing_user_data(workflow_id):
         raise TorcError(f"Workflow {workflow_id} needs user data that is missing: {user_data}")
+
+
+def _files_not_here(client: TorcClient, workflow_id: int) -> list[str]:
+    paths = [str(client.get_file(number)["path"]) for number in client.required_existing_files(workflow_id)]
+    return [path for path in paths if _modified(path) is None]
+
+
+def _record_file_times(client: TorcClient, workflow_id: int) -> None:
+    for file in client.list_files(workflow_id):
+        if (changed := _modified(file["path"])) is not None:
+            client.update_file(file | {"st_mtime": changed})
+
+
+def _modified(path: str) -> float | None:
+    try:
+        return Path(path).stat().st_mtime
+    except (OSError, ValueError):
+        return None

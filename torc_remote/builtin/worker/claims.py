@@ -116,6 +116,12 @@ class Claims:
         except RefusedError as error:
             log.warning("job_id=%s could not be given back: %s", job_id, error)
 
+    def give_back_all(self) -> None:
+        """Give back what is not started. Raises UnavailableError; what was not given back stays."""
+        while self.waiting:
+            self.give_back(int(self.waiting[0]["id"]))
+            del self.waiting[0]
+
     def _give_back_orphans(self) -> None:
         """After a lost answer some jobs may be claimed by us without our knowing: they stay pending."""
         query = {"workflow_id": self._workflow_id, "status": "pending", "offset": 0, "limit": 100000}
