@@ -44,6 +44,7 @@ hosts:
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -51,6 +52,7 @@ from ansible.plugins.action import ActionBase
 
 try:
     from torc_remote.client.api import TorcClient
+    from torc_remote.client.errors import ApiError
     from torc_remote.client.handoff import play_settings
     from torc_remote.client.lifecycle import ensure_runnable, release_compute_node, worker_version
     from torc_remote.client.registrations import NamedNode, Registration, find_nodes, parse_nodes
@@ -136,7 +138,7 @@ def _release_named(
         told = {host: _release_nodes(client, workflow_id, named, at_rest) for host, named in gone.items()}
         results = client.list_results(workflow_id, status="terminated")
     except TorcError as error:
-        return {host: _untold(error) for host in gone}
+        return {} if _is_unknown(error) else {host: _untold(error) for host in gone}
     ended = Counter(result["compute_node_id"] for result in results)
     for host, said in told.items():
         if said.get("changed") or answers[host].get("state") == "stopped":
@@ -166,6 +168,11 @@ def _release_nodes(
     return {"changed": True} if any(node.changed for node in released) else {}
 
 
+def _is_unknown(error: TorcError) -> bool:
+    """The workflow was deleted, or the database is another one: there is nothing to tell."""
+    return isinstance(error, ApiError) and error.status == HTTPStatus.NOT_FOUND
+
+
 def _untold(error: TorcError) -> Result:
     return {"msg": f"the worker is gone, but the server could not be told: {error}"}
 
@@ -181,7 +188,7 @@ def _release_idle(client: TorcClient, workflow_id: int, known: Mapping[str, Know
         for node in sorted(found.dead):
             release_compute_node(client, workflow_id, node)
     except TorcError as error:
-        return {host: {"msg": str(error)} for host in gone}
+        return {} if _is_unknown(error) else {host: {"msg": str(error)} for host in gone}
     doubtful = {
         host: nodes
         for host, idle in gone.items()

@@ -143,6 +143,10 @@ class TorcClient:
         """Not for the terminal states; those are reported with batch_complete_jobs."""
         return self._put(f"/jobs/{job_id}/manage_status_change/{status}/{run_id}")
 
+    def retry_job(self, job_id: int, run_id: int, max_retries: int) -> Json:
+        """From running, failed or terminated to ready, while the attempt is below ``max_retries`` (torc wire 4.2)."""
+        return self._post(f"/jobs/{job_id}/retry/{run_id}", {"max_retries": max_retries})
+
     def batch_complete_jobs(self, workflow_id: int, completions: Sequence[Json]) -> Json:
         """``{"completed": [ids], "errors": [{"job_id", "message"}]}`` (torc wire 4.2)."""
         return self._post(

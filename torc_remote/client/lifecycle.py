@@ -1,6 +1,6 @@
 """What takes several requests and must be done alike by the CLI, the worker's start and the playbooks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -63,6 +63,32 @@ def reset_workflow(
     if reinitialize:
         client.initialize_jobs(workflow_id, only_uninitialized=True)
     return count
+
+
+def requeue_jobs(client: TorcClient, job_ids: Sequence[int]) -> list[Json]:
+    """Make jobs that ended badly ready for another attempt, while others run on; the jobs as they are then.
+
+    What was canceled because of them waits for them again. Not by initialization: torc's server makes running jobs
+    ready by that as well. Raises TorcError, before anything is changed, for a job that did not end badly.
+    """
+    jobs = [client.get_job(number) for number in dict.fromkeys(job_ids)]
+    if wrong := [job for job in jobs if job["status"] not in ("failed", "terminated")]:
+        names = ", ".join(f"{job['id']} ({job['status']})" for job in wrong)
+        raise TorcError(
+            f"Only failed and terminated jobs can be run again alone; others are {names}. Nothing was changed."
+        )
+    done = []
+    for job in jobs:
+        run_id = client.get_workflow(job["workflow_id"])["run_id"]
+        done.append(client.retry_job(job["id"], run_id, job.get("attempt_id", 1) + 1))
+        _unblock_below(client, job, run_id)
+    return done
+
+
+def _unblock_below(client: TorcClient, job: Json, run_id: int) -> None:
+    for dependent in client.list_jobs(job["workflow_id"], upstream_job_id=job["id"], status="canceled"):
+        client.set_job_status(dependent["id"], "blocked", run_id)
+        _unblock_below(client, dependent, run_id)
 
 
 def release_compute_node(
@@ -138,7 +164,9 @@ def _initialize_once(client: TorcClient, workflow_id: int) -> None:
         raise TorcError(f"Workflow {workflow_id} is archived.")
     _refuse_missing_user_data(client, workflow_id)
     _record_file_times(client, workflow_id)
-    client.initialize_jobs(workflow_id, only_uninitialized=True)
+    # torc's server makes running jobs ready here: so look again just before, long before another's worker starts one
+    if client.is_uninitialized(workflow_id):
+        client.initialize_jobs(workflow_id, only_uninitialized=True)
 
 
 def _not_here(paths: list[str]) -> str:
@@ -199,8 +227,9 @@ def _refuse_while_jobs_run(client: TorcClient, workflow_id: int) -> None:
     counts = client.workflow_status(workflow_id)["jobs_by_status"]
     if running := counts.get("running", 0) + counts.get("pending", 0):
         raise TorcError(
-            f"Workflow {workflow_id} has {running} running job(s). Stop its workers first "
-            f"('torc remote stop {workflow_id}', or 'torc cancel {workflow_id}'), or use --force."
+            f"Workflow {workflow_id} has {running} running job(s). To run failed jobs again beside them: "
+            f"'torc jobs reset-status JOB...'. Else stop its workers first ('torc remote stop {workflow_id}', or "
+            f"'torc cancel {workflow_id}'), or use --force, and the results of what runs are lost."
         )
 
 

@@ -23,7 +23,9 @@ def initialize_if_needed(api: Api, workflow: JSON) -> JSON:
         _require_inputs(api, base)
         _record_file_times(api, int(workflow["id"]))
         flags = {"only_uninitialized": "true", "clear_ephemeral_user_data": "false", "async": "false"}
-        api.post(base + "/initialize_jobs", query=flags)
+        # Torc's server makes running jobs ready here: so look again just before, long before another starts one.
+        if _is_uninitialized(api, base):
+            api.post(base + "/initialize_jobs", query=flags)
     result: JSON = api.get(base)
     return result
 

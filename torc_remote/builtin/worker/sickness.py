@@ -74,4 +74,7 @@ def _try_out(directory: Path) -> None:
                 ["sh", "-c", ":"], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, check=True
             )
     except (OSError, subprocess.CalledProcessError) as error:
-        raise HostError(getattr(error, "strerror", None) or str(error)) from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise HostError(
+            "in {} no file can be written or no process started: {}".format(directory, reason)
+        ) from None
