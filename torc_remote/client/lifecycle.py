@@ -227,9 +227,9 @@ def _refuse_while_jobs_run(client: TorcClient, workflow_id: int) -> None:
     counts = client.workflow_status(workflow_id)["jobs_by_status"]
     if running := counts.get("running", 0) + counts.get("pending", 0):
         raise TorcError(
-            f"Workflow {workflow_id} has {running} running job(s). To run failed jobs again beside them: "
-            f"'torc jobs reset-status JOB...'. Else stop its workers first ('torc remote stop {workflow_id}', or "
-            f"'torc cancel {workflow_id}'), or use --force, and the results of what runs are lost."
+            f"Workflow {workflow_id} has {running} running job(s). Stop its workers first "
+            f"('torc remote stop {workflow_id}', or 'torc cancel {workflow_id}'), or use --force, and what runs loses "
+            "its results. To run failed jobs again beside the others: 'torc jobs reset-status JOB...'."
         )
 
 
