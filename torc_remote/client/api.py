@@ -157,6 +157,10 @@ class TorcClient:
         """From running, failed or terminated to ready, while the attempt is below ``max_retries`` (torc wire 4.2)."""
         return self._post(f"/jobs/{job_id}/retry/{run_id}", {"max_retries": max_retries})
 
+    def block_job(self, job_id: int, run_id: int) -> Json:
+        """From canceled to blocked: the job waits again for those that it depends on."""
+        return self._put(f"/jobs/{job_id}/manage_status_change/blocked/{run_id}")
+
     def batch_complete_jobs(self, workflow_id: int, completions: Sequence[Json]) -> Json:
         """``{"completed": [ids], "errors": [{"job_id", "message"}]}`` (torc wire 4.2)."""
         return self._post(

@@ -1,6 +1,6 @@
 """What takes several requests and must be done alike by the CLI, the worker's start and the playbooks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -12,6 +12,7 @@ from torc_remote.client.errors import ApiError
 from torc_remote.errors import TorcError
 
 TERMINATED_RETURN_CODE = 143  # 128 + SIGTERM
+SHOWN_FILES = 5
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,7 @@ def initialize_workflow(client: TorcClient, workflow_id: int, force: bool = Fals
         _refuse_missing_data(client, workflow_id)
     client.reset_workflow_status(workflow_id, force)
     client.reset_job_status(workflow_id)
-    for file in client.list_files(workflow_id):
-        if (path := Path(file["path"])).exists():
-            client.update_file(file | {"st_mtime": path.stat().st_mtime})
+    _record_file_times(client, workflow_id)
     client.initialize_jobs(workflow_id)
 
 
@@ -64,6 +63,33 @@ def reset_workflow(
     if reinitialize:
         client.initialize_jobs(workflow_id, only_uninitialized=True)
     return count
+
+
+def requeue_jobs(client: TorcClient, job_ids: Sequence[int]) -> list[Json]:
+    """Make jobs that ended badly ready for another attempt, while others run on; the jobs as they are then.
+
+    What was canceled because of them waits for them again. Not by initialization: torc's server makes running jobs
+    ready by that as well. Raises TorcError, before anything is changed, for a job that did not end badly.
+    """
+    jobs = [client.get_job(number) for number in dict.fromkeys(job_ids)]
+    if wrong := [job for job in jobs if job["status"] not in ("failed", "terminated")]:
+        names = ", ".join(f"{job['id']} ({job['status']})" for job in wrong)
+        raise TorcError(
+            f"Only failed and terminated jobs can be run again alone; others are {names}. Nothing was changed."
+        )
+    done = []
+    for job in jobs:
+        run_id = client.get_workflow(job["workflow_id"])["run_id"]
+        # first: the job may be over before its dependents wait for it, and an interrupted call can be repeated
+        _block_below(client, job, run_id)
+        done.append(client.retry_job(job["id"], run_id, job.get("attempt_id", 1) + 1))
+    return done
+
+
+def _block_below(client: TorcClient, job: Json, run_id: int) -> None:
+    for dependent in client.list_jobs(job["workflow_id"], upstream_job_id=job["id"], status="canceled"):
+        client.block_job(dependent["id"], run_id)
+        _block_below(client, dependent, run_id)
 
 
 def release_compute_node(
@@ -111,9 +137,12 @@ def worker_version(client: TorcClient) -> str:
     return words[0] if words else __version__
 
 
-def ensure_runnable(client: TorcClient, workflow_id: int, change: bool = True) -> bool:
+def ensure_runnable(
+    client: TorcClient, workflow_id: int, note: Callable[[str], object], change: bool = True
+) -> bool:
     """Initialize a workflow that is not; whether that was to be done (it is not done unless ``change``).
 
+    Input files belong to the hosts: ``note`` takes the line that says which are not here; they need not be.
     Raises TorcError for a workflow that is over: workers would come and go without a job.
     """
     ended = client.is_complete(workflow_id)
@@ -126,9 +155,27 @@ def ensure_runnable(client: TorcClient, workflow_id: int, change: bool = True) -
         )
     if not client.is_uninitialized(workflow_id):
         return False
+    if missing := _files_not_here(client, workflow_id):
+        note(_not_here(missing))
     if change:
-        initialize_workflow(client, workflow_id)
+        _initialize_once(client, workflow_id)
     return True
+
+
+def _initialize_once(client: TorcClient, workflow_id: int) -> None:
+    """Without a reset: others may do it at the same moment, and their workers may have begun."""
+    if client.get_workflow(workflow_id).get("is_archived"):
+        raise TorcError(f"Workflow {workflow_id} is archived.")
+    _refuse_missing_user_data(client, workflow_id)
+    _record_file_times(client, workflow_id)
+    # torc's server makes running jobs ready here: so look again just before, long before another's worker starts one
+    if client.is_uninitialized(workflow_id):
+        client.initialize_jobs(workflow_id, only_uninitialized=True)
+
+
+def _not_here(paths: list[str]) -> str:
+    shown = ", ".join(paths[:SHOWN_FILES]) + (", ..." if len(paths) > SHOWN_FILES else "")
+    return f"Input files that are not on this machine, but have to be on the workers': {shown}"
 
 
 def _terminate(client: TorcClient, workflow_id: int, node_id: int, jobs: list[Json]) -> list[Json]:
@@ -201,13 +248,35 @@ def _refuse_while_jobs_run(client: TorcClient, workflow_id: int) -> None:
     if running := counts.get("running", 0) + counts.get("pending", 0):
         raise TorcError(
             f"Workflow {workflow_id} has {running} running job(s). Stop its workers first "
-            f"('torc remote stop {workflow_id}', or 'torc cancel {workflow_id}'), or use --force."
+            f"('torc remote stop {workflow_id}', or 'torc cancel {workflow_id}'), or use --force, and what runs loses "
+            "its results. To run failed jobs again beside the others: 'torc jobs reset-status JOB...'."
         )
 
 
 def _refuse_missing_data(client: TorcClient, workflow_id: int) -> None:
-    paths = [str(client.get_file(number)["path"]) for number in client.required_existing_files(workflow_id)]
-    if missing := [path for path in paths if not Path(path).exists()]:
+    if missing := _files_not_here(client, workflow_id):
         raise TorcError(f"Workflow {workflow_id} needs files that are not here: {', '.join(missing)}")
+    _refuse_missing_user_data(client, workflow_id)
+
+
+def _refuse_missing_user_data(client: TorcClient, workflow_id: int) -> None:
     if user_data := client.missing_user_data(workflow_id):
         raise TorcError(f"Workflow {workflow_id} needs user data that is missing: {user_data}")
+
+
+def _files_not_here(client: TorcClient, workflow_id: int) -> list[str]:
+    paths = [str(client.get_file(number)["path"]) for number in client.required_existing_files(workflow_id)]
+    return [path for path in paths if _modified(path) is None]
+
+
+def _record_file_times(client: TorcClient, workflow_id: int) -> None:
+    for file in client.list_files(workflow_id):
+        if (changed := _modified(file["path"])) is not None:
+            client.update_file(file | {"st_mtime": changed})
+
+
+def _modified(path: str) -> float | None:
+    try:
+        return Path(path).stat().st_mtime
+    except (OSError, ValueError):
+        return None

@@ -86,10 +86,13 @@ def initialize(
 ) -> None:
     """Make jobs blocked or ready, with the dependencies that files and user data imply.
 
-    All jobs but the disabled ones and those that a worker holds, or only the uninitialized ones. Raises the
-    404 of an unknown workflow.
+    All jobs but the disabled ones and those that a worker holds, or only the uninitialized ones. That alone is safe
+    for several who do it at once, so here it also begins the first run, for which torc needs a reset. Raises the 404 of
+    an unknown workflow.
     """
-    find(connection, "workflow", workflow_id)
+    workflow = find(connection, "workflow", workflow_id)
+    if only_uninitialized and not workflow["run_id"]:
+        update(connection, "workflow", workflow_id, {"run_id": 1})
     for relation, column in (("job_file", "file_id"), ("job_user_data", "user_data_id")):
         connection.execute(
             f"""INSERT OR IGNORE INTO job_depends_on SELECT consumer.job_id, producer.job_id

@@ -107,3 +107,9 @@ class Claims:
             self._api.put(path.format(job_id, self._run_id, self._node_id))
         except RefusedError as error:
             log.warning("job_id=%s could not be given back: %s", job_id, error)
+
+    def give_back_all(self) -> None:
+        """Give back what is not started. Raises UnavailableError; what was not given back stays."""
+        while self.waiting:
+            self.give_back(int(self.waiting[0]["id"]))
+            del self.waiting[0]

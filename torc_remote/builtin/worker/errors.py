@@ -26,6 +26,10 @@ class RefusedError(Exception):
         self.message = message
 
 
+class HostError(Exception):
+    """This host can't do what every job needs; another one may, so it is no job's result."""
+
+
 def first_line(text: str, limit: int = 200) -> Optional[str]:
     """The first line of ``text`` that says anything, cut to ``limit`` characters; None without one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
