@@ -194,9 +194,7 @@ class ActionModule(HostTask):
         words = [_text(argument) for argument in arguments]
         if workflow:
             words = [*self._workflow_words(), *words]
-        environment = (
-            worker_environment(self._settings(), self._value("torc_worker_url")) if with_server else {}
-        )
+        environment = self._worker_environment() if with_server else {}
         nonce = frame.new_nonce()
         own = Path(str(self._variables["role_path"]))
         data = frame.compose(nonce, _texts(own.parent, role or own.name, script), words, environment)
@@ -205,6 +203,19 @@ class ActionModule(HostTask):
     def _workflow_words(self) -> list[str]:
         """What tells a host's scripts which workflow is meant."""
         return [_text(self._value("torc_workflow_id")), server_key(play_url(self._value))]
+
+    def _worker_environment(self) -> dict[str, str]:
+        """The server's address, and a password that is good for this host's worker alone where the server gives one."""
+        settings = self._settings()
+        environment = worker_environment(settings, self._value("torc_worker_url"))
+        if settings.password:
+            from torc_remote.client.api import TorcClient  # costs 0.1 s, and most servers have no password
+
+            host = str(self._value("torc_worker") or self._variables["inventory_hostname"])
+            workflow_id = int(self._value("torc_workflow_id"))
+            if token := TorcClient(settings).create_worker_token(workflow_id, host):
+                environment["TORC_PASSWORD"] = token
+        return environment
 
     def _execute(self, data: bytes, changes: bool) -> Result:
         """Send the script; once more only where it never arrived."""

@@ -10,7 +10,8 @@ options:
   call:
     description:
       - V(version) asks which version of torc the workers should have.
-      - V(initialize) initializes the workflow, if that has not been done; a complete workflow is an error.
+      - V(initialize) initializes the workflow, if that has not been done; a complete workflow is an error. Input files
+        have to be on the hosts; those that are not on the controller are named in a warning.
       - V(release) marks the compute nodes of stopped workers inactive and reports their running jobs as terminated, for
         all hosts of the play at once.
     type: str
@@ -43,6 +44,7 @@ hosts:
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -52,10 +54,12 @@ from ansible_collections.torc.remote.plugins.plugin_utils.controller_task import
 try:
     from torc_remote.client.api import Json, TorcClient
     from torc_remote.client.claims import Claim, Claims, make_claims, read_claim
+    from torc_remote.client.errors import ApiError
     from torc_remote.client.handoff import play_settings
     from torc_remote.client.lifecycle import ensure_runnable, release_compute_node, worker_version
     from torc_remote.client.registrations import NamedNode, find_nodes
     from torc_remote.errors import TorcError
+    from torc_remote.script import printable
 except ImportError as error:
     raise AnsibleActionFail(
         "The collection torc.remote needs its Python package in Ansible's own interpreter: pip install torc-remote"
@@ -86,7 +90,9 @@ class ActionModule(ControllerTask):
 
     def _initialize(self, client: TorcClient) -> Result:
         workflow_id = int(self._value("torc_workflow_id"))
-        return {"changed": ensure_runnable(client, workflow_id, change=not self._task.check_mode)}
+        notes: list[str] = []
+        changed = ensure_runnable(client, workflow_id, notes.append, change=not self._task.check_mode)
+        return {"changed": changed, "warnings": [printable(text) for text in notes]}
 
     def _release(self, client: TorcClient) -> Result:
         """For all hosts in one call: Ansible would need a process for each."""
@@ -127,7 +133,7 @@ def _release_all(
     try:
         stored = client.list_remote_workers(workflow_id)
     except TorcError as error:
-        return {host: _untold(error) for host in gone}
+        return {} if _is_unknown(error) else {host: _untold(error) for host in gone}
     claims = make_claims(by_host, addresses, stored)
     named = _release_named(client, workflow_id, answers, claims)
     return named | _release_idle(client, workflow_id, claims)
@@ -156,7 +162,7 @@ def _release_named(
         }
         results = client.list_results(workflow_id, status="terminated")
     except TorcError as error:
-        return {host: _untold(error) for host in gone}
+        return {} if _is_unknown(error) else {host: _untold(error) for host in gone}
     ended = Counter(result["compute_node_id"] for result in results)
     for host, said in told.items():
         if said.get("changed") or answers[host].get("state") == "stopped":
@@ -189,6 +195,11 @@ def _release_nodes(
     return said | ({"msg": "; ".join(refused)} if refused else {})
 
 
+def _is_unknown(error: TorcError) -> bool:
+    """The workflow was deleted, or the database is another one: there is nothing to tell."""
+    return isinstance(error, ApiError) and error.status == HTTPStatus.NOT_FOUND
+
+
 def _untold(error: TorcError) -> Result:
     return {"msg": f"the worker is gone, but the server could not be told: {error}"}
 
@@ -214,7 +225,7 @@ def _release_idle(client: TorcClient, workflow_id: int, claims: Claims) -> dict[
         for node in sorted(found.dead):
             release_compute_node(client, workflow_id, node)
     except TorcError as error:
-        return {host: {"msg": str(error)} for host in gone}
+        return {} if _is_unknown(error) else {host: {"msg": str(error)} for host in gone}
     doubtful = {
         host: nodes
         for host, idle in believed.items()

@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 import requests
 
+from torc_remote.client.config import Settings
+from torc_remote.client.transport import Transport
+
 Record = dict[str, Any]
 
 
@@ -88,6 +91,37 @@ class Rest:
     def _items(self, path: str) -> list[Record]:
         items: list[Record] = self.call("GET", path)["items"]
         return items
+
+
+class FakeWorker:
+    """The requests of a worker (torc wire 4.1, 4.2), without its processes."""
+
+    def __init__(self, settings: Settings, workflow_id: int, hostname: str) -> None:
+        self.transport = Transport(settings)
+        self.workflow_id = workflow_id
+        node = {
+            "workflow_id": workflow_id,
+            "hostname": hostname,
+            "pid": 1,
+            "start_time": "2026-11-22T18:46:53.530715555+00:00",
+            "is_active": True,
+            "num_cpus": 2,
+            "memory_gb": 2.0,
+            "num_gpus": 0,
+            "num_nodes": 1,
+            "compute_node_type": "local",
+        }
+        self.node_id = int(self.transport.request("POST", "/compute_nodes", json=node)["id"])
+
+    def claim(self, count: int, **query: int) -> list[int]:
+        path = f"/workflows/{self.workflow_id}/claim_next_jobs"
+        return [job["id"] for job in self.transport.request("POST", path, {"limit": count, **query})["jobs"]]
+
+    def start(self, count: int) -> list[int]:
+        claimed = self.claim(count)
+        for job_id in claimed:
+            self.transport.request("PUT", f"/jobs/{job_id}/start_job/1/{self.node_id}")
+        return claimed
 
 
 def _levels(jobs: list[Record]) -> Iterator[list[Record]]:

@@ -15,7 +15,7 @@ from torc_remote.deploy import HostAnswer, Play, run_play
 from torc_remote.errors import TorcError
 from torc_remote.executables import require_program
 from torc_remote.inventory import Inventory, WorkflowWorkers, build_inventory
-from torc_remote.script import one_line
+from torc_remote.script import one_line, printable
 from torc_remote.ssh import SshOptions, default_control_dir, ensure_control_dir, find_ssh_config
 from torc_remote.workers import WorkerAddress, shown
 
@@ -208,12 +208,12 @@ class RunOptions:
     skip_version_check: bool = False
 
 
-def run(fleet: Fleet, options: RunOptions) -> Report:
+def run(fleet: Fleet, options: RunOptions, note: Callable[[str], object] = lambda text: None) -> Report:
     """Check all hosts, initialize the workflow where needed, start the workers, see that they stay.
 
-    By default nothing is started unless every host passes its check.
+    By default nothing is started unless every host passes its check. ``note`` takes what the user should know before.
     """
-    ensure_runnable(fleet.client, fleet.workflow_id, change=False)
+    ensure_runnable(fleet.client, fleet.workflow_id, lambda text: note(printable(text)), change=False)
     if fleet.inventory.skipped and not fleet.reach.keep_going:
         return fleet.report("run", {})
     return fleet.play(

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import Server
+from tests.worker_support import FakeWorker
 from torc_remote.client.api import Json, TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.client.errors import ApiError
 from torc_remote.client.lifecycle import initialize_workflow, release_compute_node, reset_workflow
-from torc_remote.client.transport import Transport
 from torc_remote.errors import TorcError
 from torc_remote.spec import create_workflow, parse_spec
 
@@ -24,37 +24,6 @@ def settings(server: Server) -> Settings:
 @pytest.fixture
 def client(settings: Settings) -> TorcClient:
     return TorcClient(settings)
-
-
-class FakeWorker:
-    """The requests of a worker (torc wire 4.1, 4.2), without its processes."""
-
-    def __init__(self, settings: Settings, workflow_id: int, hostname: str) -> None:
-        self.transport = Transport(settings)
-        self.workflow_id = workflow_id
-        node = {
-            "workflow_id": workflow_id,
-            "hostname": hostname,
-            "pid": 1,
-            "start_time": "2026-11-22T18:46:53.530715555+00:00",
-            "is_active": True,
-            "num_cpus": 2,
-            "memory_gb": 2.0,
-            "num_gpus": 0,
-            "num_nodes": 1,
-            "compute_node_type": "local",
-        }
-        self.node_id = int(self.transport.request("POST", "/compute_nodes", json=node)["id"])
-
-    def claim(self, count: int) -> list[int]:
-        path = f"/workflows/{self.workflow_id}/claim_next_jobs"
-        return [job["id"] for job in self.transport.request("POST", path, {"limit": count})["jobs"]]
-
-    def start(self, count: int) -> list[int]:
-        claimed = self.claim(count)
-        for job_id in claimed:
-            self.transport.request("PUT", f"/jobs/{job_id}/start_job/1/{self.node_id}")
-        return claimed
 
 
 @pytest.fixture
@@ -93,13 +62,19 @@ def test_a_worker_that_is_gone(client: TorcClient, settings: Settings, workflow_
 def test_a_job_that_was_claimed_and_never_started(
     client: TorcClient, settings: Settings, workflow_id: int
 ) -> None:
+    """A worker that told whose it is gives back when it is gone, torc's own when no worker is left."""
     gone, alive = (FakeWorker(settings, workflow_id, name) for name in ("gone", "alive"))
-    [claimed] = gone.claim(1)
-    release_compute_node(client, workflow_id, gone.node_id)
-    assert states(client, workflow_id)[claimed] == "pending", "it might be the other worker's"
-    released = release_compute_node(client, workflow_id, alive.node_id)
-    assert [job["id"] for job in released.requeued] == [claimed]
-    assert states(client, workflow_id)[claimed] == "ready"
+    [held], [unknown] = gone.claim(1, compute_node_id=gone.node_id), gone.claim(1)
+    [others] = alive.claim(1, compute_node_id=alive.node_id)
+    released = release_compute_node(client, workflow_id, gone.node_id)
+    assert [job["id"] for job in released.requeued] == [held]
+    now = states(client, workflow_id)
+    assert (now[held], now[unknown], now[others]) == ("ready", "pending", "pending")
+    release_compute_node(client, workflow_id, alive.node_id)
+    assert set(states(client, workflow_id).values()) == {"ready"}
+    [late] = gone.claim(1)
+    assert release_compute_node(client, workflow_id, gone.node_id).changed is False
+    assert states(client, workflow_id)[late] == "ready", "a claim from before the holders were known"
 
 
 def test_a_node_of_another_workflow(client: TorcClient, settings: Settings, workflow_id: int) -> None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.conftest import StartServer
 from tests.remote_support import Fleet
@@ -87,6 +88,16 @@ def command_lines() -> Iterator[set[bytes]]:
     yield seen
     ended.set()
     thread.join()
+
+
+def password_of(pid: int) -> str:
+    """What a process has as TORC_PASSWORD."""
+    variables = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return next(line for line in variables if line.startswith("TORC_PASSWORD=")).partition("=")[2]
+
+
+def files_below(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file()]
 
 
 def complete(fleet: Fleet, number: int) -> None:
@@ -177,21 +188,33 @@ def test_no_file_and_no_output_holds_a_secret(guarded: Fleet) -> None:
     assert places_of_secrets(guarded.directory, guarded.sandbox.layout.directory) == []
 
 
-def test_what_is_in_memory_is_where_the_worker_needs_it(guarded: Fleet) -> None:
-    """The worker has the password in its environment, as torc's own needs it; its jobs have not."""
-    number = guarded.sleeping(["sandbox1"])
-    pid = guarded.hosts("run", number)["sandbox1"]["pid"]
-    assert f"TORC_PASSWORD={PASSWORD}".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+def test_no_host_has_the_users_password(guarded: Fleet) -> None:
+    """Each worker has a token of its own in its environment, as torc's own needs it; its jobs have not."""
+    number = guarded.sleeping(HOSTS[:2])
+    workers = guarded.hosts("run", number)
+    pids = ",".join(str(worker["pid"]) for worker in workers.values())
+    tokens = {password_of(worker["pid"]) for worker in workers.values()}
+    assert len(tokens) == 2
+    assert not any(PASSWORD in password_of(worker["pid"]) for worker in workers.values())
+    assert places_of_secrets(*(guarded.home(host) for host in HOSTS)) == []
+    for token in tokens:
+        assert not any(token.encode() in path.read_bytes() for path in files_below(guarded.directory))
 
     def job() -> list[str]:
         listed = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+            ["ps", "-o", "pid=", "--ppid", pids], capture_output=True, text=True, check=False
         )
         return listed.stdout.split()
 
     environments = [Path(f"/proc/{child}/environ").read_bytes() for child in wait_until(job)]
     assert not [environment for environment in environments if holds_secret(environment)]
+    assert not [environment for environment in environments if b"TORC_PASSWORD=" in environment]
+    works = [requests.get(f"{guarded.url}/ping", auth=(USER, token), timeout=10).ok for token in tokens]
     assert guarded.hosts("stop", number)["sandbox1"]["state"] == "stopped"
+    refused = [
+        requests.get(f"{guarded.url}/ping", auth=(USER, token), timeout=10).status_code for token in tokens
+    ]
+    assert (works, refused) == ([True, True], [401, 401])
 
 
 def test_a_wrong_password_is_told_without_it(guarded: Fleet) -> None:

@@ -13,6 +13,9 @@ from tests.interop.fleets import active_nodes, wait_for_states
 from tests.native_support import Native
 from tests.support import wait_until
 from tests.worker_support import Rest, run_worker, worker
+from torc_remote.client.api import TorcClient
+from torc_remote.client.config import Settings
+from torc_remote.client.lifecycle import requeue_jobs
 
 pytestmark = pytest.mark.slow
 
@@ -188,3 +191,23 @@ def test_it_goes_on_after_the_server_was_away(
         server.process.send_signal(signal.SIGCONT)
         wait_until(lambda: rest.states(number) == {"a": "completed", "b": "completed"}, 60)
         assert ours.wait(60) == 0
+
+
+def test_a_failed_job_runs_again_beside_the_others(rest: Rest, ready, tmp_path: Path) -> None:
+    number = ready(
+        [
+            {"name": "fails", "command": "test -e good"},
+            {"name": "after", "command": "true", "depends_on": ["fails"]},
+            {"name": "long", "command": "until [ -e end ]; do sleep 0.1; done"},
+        ]
+    )
+    client = TorcClient(Settings(api_url=rest.url))
+    with worker(rest.url, number, tmp_path, "--max-parallel-jobs", "2") as started:
+        wait_for_states(rest, number, {"fails": "failed", "after": "canceled", "long": "running"})
+        (tmp_path / "good").touch()
+        [again] = requeue_jobs(client, [rest.jobs(number)["fails"]["id"]])
+        assert again["attempt_id"] == 2
+        wait_for_states(rest, number, {"fails": "completed", "after": "completed", "long": "running"})
+        (tmp_path / "end").touch()
+        assert started.wait() == 0
+    assert rest.states(number)["long"] == "completed"

@@ -38,7 +38,7 @@ def test_a_database_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "torc.db"
     Database(path).close()
     old = sqlite3.connect(path)
-    old.executescript("DROP TABLE job_input; PRAGMA user_version = 1;")
+    old.executescript("DROP TABLE job_input; DROP TABLE worker_token; PRAGMA user_version = 1;")
     old.close()
     database = Database(path)
     with database.read() as connection:

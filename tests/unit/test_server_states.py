@@ -7,6 +7,7 @@ from torc_remote.builtin.server.claims import claim_fitting, claim_next
 from torc_remote.builtin.server.data import create_named
 from torc_remote.builtin.server.database import Database, insert
 from torc_remote.builtin.server.errors import ApiError
+from torc_remote.builtin.server.holders import give_back
 from torc_remote.builtin.server.jobs import create_jobs
 from torc_remote.builtin.server.models import (
     Completion,
@@ -58,17 +59,33 @@ class Workflow:
         states.reset_workflow(self.connection, self.id, force=False)
         states.initialize(self.connection, self.id, only_uninitialized=False, clear_ephemeral=False)
 
-    def claim(self, limit=10, **free):
-        free = {"num_cpus": 8, "memory_gb": 8.0, "num_gpus": 0, "num_nodes": 1, **free}
-        return [
-            job["id"] for job in claim_fitting(self.connection, self.id, FreeResources(**free), limit)["jobs"]
-        ]
+    def another_node(self):
+        row = dict(self.connection.execute("SELECT * FROM compute_node WHERE id = ?", [self.node]).fetchone())
+        return insert(self.connection, "compute_node", {**row, "id": None})
 
-    def finish(self, job, return_code=0, status=None, run_id=1):
-        """Claims are the caller's; returns why the completion is refused, or an empty text."""
+    def claim(self, limit=10, holder=None, **free):
+        free = {"num_cpus": 8, "memory_gb": 8.0, "num_gpus": 0, "num_nodes": 1, **free}
+        answer = claim_fitting(self.connection, self.id, FreeResources(**free), limit, holder)
+        return [job["id"] for job in answer["jobs"]]
+
+    def start(self, job, node=None):
+        states.start_job(self.connection, job, self.run, node or self.node)
+
+    @property
+    def run(self):
+        return self.connection.execute("SELECT run_id FROM workflow WHERE id = ?", [self.id]).fetchone()[0]
+
+    def finish(self, job, return_code=0, status=None, run_id=None, node=None, attempt=None):
+        """The end of a job, which starts first if it was only claimed; why it is refused, or an empty text."""
+        if self.status(job) == "pending":
+            self.start(job)
+        return self.report(job, return_code, status, run_id or self.run, node, attempt)
+
+    def report(self, job, return_code=0, status=None, run_id=1, node=None, attempt=None):
         status = status or ("failed" if return_code else "completed")
         result = ResultBody(
-            job_id=job, workflow_id=self.id, run_id=run_id, compute_node_id=self.node, return_code=return_code,
+            job_id=job, workflow_id=self.id, run_id=run_id, compute_node_id=node or self.node, attempt_id=attempt,
+            return_code=return_code,
             exec_time_minutes=0.5, completion_time="2026-01-01T00:01:00Z", status=status,
         )  # fmt: skip
         entry = Completion(job_id=job, status=status, run_id=run_id, result=result)
@@ -231,9 +248,14 @@ def test_completions_that_are_refused(workflow):
     workflow.begin()
     assert "is not running (status=ready)" in workflow.finish(job)
     workflow.claim(limit=1)
+    assert "is not running (status=pending)" in workflow.report(job)
     assert "run_id=7 is not the current run_id=1" in workflow.finish(job, run_id=7)
     assert "is not a completion status" in workflow.finish(job, status="ready")
-    assert "is not in workflow" in workflow.finish(other + 1)
+    assert "is not in workflow" in workflow.report(other + 1)
+    assert f"runs on compute node {workflow.node}, not on" in workflow.finish(
+        job, node=workflow.another_node()
+    )
+    assert "is at attempt 1, not at 2" in workflow.finish(job, attempt=2)
     assert workflow.finish(job) == ""
     assert workflow.finish(job, 1) == f"job_id={job} is already complete with status=completed"
     assert workflow.summary()["jobs_by_status"]["failed"] == 0
@@ -253,6 +275,93 @@ def test_only_a_claimed_job_starts(workflow):
     assert workflow.status(job) == "running"
     with pytest.raises(ApiError, match="invalid status=running"):
         states.start_job(workflow.connection, job, 1, workflow.node)
+
+
+def test_a_claim_names_its_holder(workflow):
+    """Only the holder starts the job and gives it back, and what it holds comes again with its next claim."""
+    first, second = workflow.jobs({"name": "a"}, {"name": "b"})
+    workflow.begin()
+    node, other = workflow.node, workflow.another_node()
+    change = lambda *more: states.change_status(workflow.connection, first, "ready", 1, *more)  # noqa: E731  (short)
+    assert workflow.claim(limit=1, holder=node) == [first]
+    assert workflow.claim(limit=1, holder=node, num_cpus=1) == [first], "its answer was lost"
+    assert workflow.claim(holder=other) == [second]
+    for no_holder in (other, None):
+        with pytest.raises(ApiError, match=f"is held by compute node {node}"):
+            change(no_holder)
+    with pytest.raises(ApiError, match=f"is held by compute node {node}"):
+        workflow.start(first, other)
+    workflow.start(first)
+    for no_holder in (other, None):
+        with pytest.raises(ApiError, match=f"is held by compute node {node}"):
+            change(no_holder)
+    change(node)
+    assert [job for job in (first, second) if workflow.status(job) == "ready"] == [first]
+    with pytest.raises(ApiError, match="is held by no compute node"):
+        change(node)
+
+
+def test_a_claim_of_nobody_knows_whom(workflow):
+    """Torc's own worker does not name itself: any may start such a job, and it can be given back until then."""
+    job = workflow.job("a")
+    workflow.begin()
+    workflow.claim()
+    states.change_status(workflow.connection, job, "ready", 1)
+    assert workflow.claim() == [job]
+    workflow.start(job, workflow.another_node())
+    with pytest.raises(ApiError, match="which alone changes it"):
+        states.change_status(workflow.connection, job, "ready", 1)
+    states.change_status(workflow.connection, job, "uninitialized", 1)  # `torc jobs reset-status --force`
+    assert "is not running (status=uninitialized)" in workflow.report(job)
+
+
+def test_what_a_node_that_is_gone_held_becomes_ready(workflow):
+    mine, others, unknown = workflow.jobs({"name": "a"}, {"name": "b"}, {"name": "c"})
+    workflow.begin()
+    node, other = workflow.node, workflow.another_node()
+    workflow.claim(limit=1, holder=node)
+    workflow.claim(limit=1, holder=other)
+    workflow.claim()
+    leave(workflow.connection, node)
+    assert [workflow.status(job) for job in (mine, others, unknown)] == ["ready", "pending", "pending"]
+    for act in (lambda: workflow.claim(holder=node), lambda: workflow.start(unknown, node)):
+        with pytest.raises(ApiError, match="is inactive"):
+            act()
+    leave(workflow.connection, other)
+    assert [workflow.status(job) for job in (mine, others, unknown)] == ["ready"] * 3
+
+
+def leave(connection, node):
+    connection.execute("UPDATE compute_node SET is_active = 0 WHERE id = ?", [node])
+    give_back(connection, connection.execute("SELECT * FROM compute_node WHERE id = ?", [node]).fetchone())
+
+
+def test_a_retry_is_done_once(workflow):
+    job = workflow.job("a")
+    workflow.begin()
+    workflow.claim()
+    retry = lambda *more: states.retry(workflow.connection, job, *more)  # noqa: E731  (short)
+    with pytest.raises(ApiError, match="status is pending"):
+        retry(1, 9)
+    workflow.start(job)
+    for arguments, why in (
+        ((2, 9), "not the current run"),
+        ((1, 1), "attempt_id=1 >= max"),
+        ((1, 9, 10**9), "held"),
+    ):
+        with pytest.raises(ApiError, match=why):
+            retry(*arguments)
+    retry(1, 2)
+    assert workflow.status(job) == "ready"
+    with pytest.raises(ApiError, match="status is ready"):
+        retry(1, 2)
+    assert workflow.claim() == [job]
+    workflow.start(job)
+    assert "is at attempt 2, not at 1" in workflow.finish(job, attempt=1)
+    assert workflow.finish(job, 3, attempt=2) == ""
+    retry(1, 3)
+    row = workflow.connection.execute("SELECT status, attempt_id, origin FROM job").fetchone()
+    assert tuple(row) == ("ready", 3, "retry")
 
 
 def test_a_reset_does_not_touch_jobs_that_a_worker_holds(workflow):

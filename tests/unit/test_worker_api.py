@@ -141,20 +141,18 @@ def test_what_an_answer_means(
     assert text in str(raised.value)
 
 
-def test_an_answer_that_is_cut_short_may_have_taken_effect(server: Fake) -> None:
+def test_an_answer_that_is_cut_short_is_worth_another_try(server: Fake) -> None:
     server.answer = (200, {"Content-Length": "100", "Connection": "close"}, b"{}")
-    with pytest.raises(UnavailableError) as raised:
+    with pytest.raises(UnavailableError):
         Api(Connection(server.url)).get("/x")
-    assert raised.value.sent
 
 
-def test_a_refused_connection_has_had_no_effect() -> None:
+def test_a_refused_connection_names_the_server() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         url = f"http://bob:pw@127.0.0.1:{bound.getsockname()[1]}/v1"
         with pytest.raises(UnavailableError) as raised:
             Api(Connection(url)).get("/x")
-    assert not raised.value.sent
     assert str(raised.value) == f"connection refused: cannot reach the server at {url.replace('bob:pw@', '')}"
 
 
@@ -162,9 +160,8 @@ def test_a_server_that_does_not_answer_in_time(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(module, "REPLY_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         api = Api(Connection(f"http://127.0.0.1:{silent.getsockname()[1]}"))
-        with pytest.raises(UnavailableError, match="no answer in time") as raised:
+        with pytest.raises(UnavailableError, match="no answer in time"):
             api.get("/x")
-    assert raised.value.sent
 
 
 def test_a_certificate_is_verified_unless_told_otherwise(server: Fake, tmp_path: Path) -> None:

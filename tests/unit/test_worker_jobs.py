@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import wait_until
 from torc_remote.builtin.worker import signals as signals_module
-from torc_remote.builtin.worker.job import RunningJob, Setting, command_line, environment, start
+from torc_remote.builtin.worker.job import RunningJob, Setting, command_line, environment, open_output, start
 from torc_remote.builtin.worker.resources import Requirements
 from torc_remote.builtin.worker.signals import Signals
 
@@ -55,7 +55,8 @@ def start_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     monkeypatch.chdir(tmp_path)
 
     def run(command: str) -> RunningJob:
-        return start(SETTING, {"id": 1, "name": "job", "command": command}, Requirements(), ())
+        job = {"id": 1, "name": "job", "command": command}
+        return start(SETTING, job, Requirements(), (), open_output(SETTING, job))
 
     return run
 

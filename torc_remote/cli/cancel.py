@@ -30,6 +30,9 @@ def cancel(app: App, workflow_id: int | None, no_prompts: bool) -> None:
     summary = client.workflow_status(workflow_id)
     if allocations := summary.get("active_scheduled_nodes", 0) + summary.get("pending_scheduled_nodes", 0):
         say(f"Warning: {allocations} Slurm allocation(s) remain; end them with scancel.", err=True)
+    if workers := summary.get("active_compute_nodes", 0):
+        advice = f"'torc remote stop {workflow_id}' ends them at once."
+        say(f"{workers} worker(s) leave as soon as they ask the server again; {advice}", err=True)
     if app.format == "json":
         result = {"status": "success", "workflow_id": workflow_id, "canceled_slurm_jobs": [], "errors": None}
         print_json(result)

@@ -4,7 +4,7 @@ import click
 
 from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.options import ListCommand, TorcGroup, list_options
-from torc_remote.cli.output import print_items
+from torc_remote.cli.output import confirm, print_items, print_json, printable, say
 from torc_remote.cli.selection import resolve_workflow_id
 
 STATES = (
@@ -24,11 +24,12 @@ COLUMNS = {"ID": "id", "Name": "name", "Status": "status", "Command": "command"}
 
 @click.group(cls=TorcGroup)
 def jobs() -> None:
-    """List jobs.
+    """List jobs, and run single ones again.
 
     \b
     Example:
       torc jobs list 42
+      torc jobs reset-status 17 18
     """
 
 
@@ -50,3 +51,28 @@ def list_(app: App, workflow_id: int | None, status: str | None, limit: int | No
     workflow_id = resolve_workflow_id(app, workflow_id)
     found = app.client().list_jobs(workflow_id, status=status, limit=limit, offset=offset)
     print_items(app, found, COLUMNS, "No jobs.")
+
+
+@jobs.command("reset-status")
+@click.argument("job_ids", type=int, nargs=-1, required=True, metavar="JOB...")
+@click.option("--no-prompts", is_flag=True, help="Don't ask for confirmation.")
+@pass_app
+def reset_status(app: App, job_ids: tuple[int, ...], no_prompts: bool) -> None:
+    """Run failed or terminated jobs again, while the workflow's other jobs run on.
+
+    Each gets another attempt, and what was canceled because of it waits for it again.
+
+    \b
+    Example:
+      torc jobs list 42 --status failed
+      torc jobs reset-status 17 18
+    """
+    from torc_remote.client.lifecycle import requeue_jobs
+
+    confirm(f"Run job {', '.join(map(str, job_ids))} again?", no_prompts)
+    done = requeue_jobs(app.client(), job_ids)
+    if app.format == "json":
+        print_json({"status": "success", "items": done})
+        return
+    for job in done:
+        say(f"Job {job['id']} ({printable(job['name'])}) is ready for attempt {job.get('attempt_id', 1)}")

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -9,7 +11,7 @@ import click
 from torc_remote.cli.app import App
 from torc_remote.cli.progress import progress
 from torc_remote.cli.selection import resolve_workflow_id
-from torc_remote.errors import UsageError
+from torc_remote.errors import TorcError, UsageError
 
 if TYPE_CHECKING:
     from torc_remote.operations import Fleet, OnStep
@@ -70,6 +72,13 @@ def not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     return value
 
 
+def workers_file(text: str) -> Callable[[Decorated], Decorated]:
+    """An option for the workers of a workflow that the server does not know any more."""
+    return click.option(
+        "-w", "--workers", type=click.Path(path_type=Path), metavar="FILE", help=f"Worker file: {text}"
+    )
+
+
 def fleet_options(timeout: int) -> Callable[[Decorated], Decorated]:
     """The options that chosen_fleet takes, with this default for the bound on each step."""
 
@@ -90,15 +99,34 @@ def chosen_fleet(
     max_parallel_ssh: int,
     host_timeout: int,
     verbose: bool,
+    workers: Path | None = None,
 ) -> "Iterator[Fleet]":
     """The workers of the workflow that ``limit`` names, with the progress on the screen meanwhile.
 
-    Raises TorcError when there are none.
+    The file ``workers`` takes the place of the server's list. Raises TorcError when there are none.
     """
     number = resolve_workflow_id(app, workflow_id)
     with progress(app, verbose) as on_step:
-        workers = configured_workers(app, number, limit)
-        yield fleet_of(app, number, workers, max_parallel_ssh, host_timeout, on_step)
+        found = _workers_of_file(workers, limit) if workers else _workers_or_advice(app, number, limit)
+        yield fleet_of(app, number, found, max_parallel_ssh, host_timeout, on_step)
+
+
+def _workers_of_file(file: Path, limit: str | None) -> list[str]:
+    from torc_remote.limit import select
+    from torc_remote.workers import check_duplicates, read_worker_file
+
+    return select([address.stored for address in check_duplicates(read_worker_file(file)).to_add], limit)
+
+
+def _workers_or_advice(app: App, workflow_id: int, limit: str | None) -> list[str]:
+    from torc_remote.client.errors import ApiError
+
+    try:
+        return configured_workers(app, workflow_id, limit)
+    except ApiError as error:
+        if error.status != HTTPStatus.NOT_FOUND or click.get_current_context().command.name == "install":
+            raise
+        raise TorcError(f"{error} If it was deleted, name its machines with --workers FILE.") from None
 
 
 def configured_workers(app: App, workflow_id: int, limit: str | None) -> list[str]:

@@ -130,7 +130,7 @@ def run(app: App, /, workflow_id: int | None, workers: Path | None, **options: A
     ways = options["max_parallel_ssh"], options["host_timeout"]
     with progress(app, options["verbose"]) as on_step:
         fleet = fleet_of(app, number, found, *ways, on_step, options["keep_going"])
-        report = operations.run(fleet, wanted)
+        report = operations.run(fleet, wanted, lambda text: say(text, err=True))
     _show(app, report)
 
 

@@ -130,6 +130,16 @@ class TorcClient:
         """The created jobs with their IDs, in the order of ``jobs``."""
         return list(self._post("/bulk_jobs", json={"jobs": list(jobs)})["jobs"])
 
+    def create_worker_token(self, workflow_id: int, host: str) -> str | None:
+        """A credential for this workflow's worker on this host alone; None from a server that has none to give."""
+        try:
+            return str(self._post(f"/workflows/{workflow_id}/worker_tokens", json={"host": host})["token"])
+        except ApiError as error:
+            if error.status not in (404, 405, 501):
+                raise
+            self.get_workflow(workflow_id)  # or is it that which is unknown?
+            return None
+
     # -- jobs and results
 
     def list_jobs(self, workflow_id: int, **filters: Any) -> list[Json]:
@@ -139,9 +149,17 @@ class TorcClient:
     def get_job(self, job_id: int) -> Json:
         return self._get(f"/jobs/{job_id}")
 
-    def set_job_status(self, job_id: int, status: str, run_id: int) -> Json:
-        """Not for the terminal states; those are reported with batch_complete_jobs."""
-        return self._put(f"/jobs/{job_id}/manage_status_change/{status}/{run_id}")
+    def start_job(self, job_id: int, run_id: int, node_id: int) -> Json:
+        """From pending to running, on this compute node."""
+        return self._put(f"/jobs/{job_id}/start_job/{run_id}/{node_id}")
+
+    def retry_job(self, job_id: int, run_id: int, max_retries: int) -> Json:
+        """From running, failed or terminated to ready, while the attempt is below ``max_retries`` (torc wire 4.2)."""
+        return self._post(f"/jobs/{job_id}/retry/{run_id}", {"max_retries": max_retries})
+
+    def block_job(self, job_id: int, run_id: int) -> Json:
+        """From canceled to blocked: the job waits again for those that it depends on."""
+        return self._put(f"/jobs/{job_id}/manage_status_change/blocked/{run_id}")
 
     def batch_complete_jobs(self, workflow_id: int, completions: Sequence[Json]) -> Json:
         """``{"completed": [ids], "errors": [{"job_id", "message"}]}`` (torc wire 4.2)."""

@@ -1,6 +1,6 @@
 """What takes several requests and must be done alike by the CLI, the worker's start and the playbooks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -12,6 +12,7 @@ from torc_remote.client.errors import ApiError
 from torc_remote.errors import TorcError
 
 TERMINATED_RETURN_CODE = 143  # 128 + SIGTERM
+SHOWN_FILES = 5
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,7 @@ def initialize_workflow(client: TorcClient, workflow_id: int, force: bool = Fals
         _refuse_missing_data(client, workflow_id)
     client.reset_workflow_status(workflow_id, force)
     client.reset_job_status(workflow_id)
-    for file in client.list_files(workflow_id):
-        if (path := Path(file["path"])).exists():
-            client.update_file(file | {"st_mtime": path.stat().st_mtime})
+    _record_file_times(client, workflow_id)
     client.initialize_jobs(workflow_id)
 
 
@@ -66,14 +65,42 @@ def reset_workflow(
     return count
 
 
+def requeue_jobs(client: TorcClient, job_ids: Sequence[int]) -> list[Json]:
+    """Make jobs that ended badly ready for another attempt, while others run on; the jobs as they are then.
+
+    What was canceled because of them waits for them again. Not by initialization: torc's server makes running jobs
+    ready by that as well. Raises TorcError, before anything is changed, for a job that did not end badly.
+    """
+    jobs = [client.get_job(number) for number in dict.fromkeys(job_ids)]
+    if wrong := [job for job in jobs if job["status"] not in ("failed", "terminated")]:
+        names = ", ".join(f"{job['id']} ({job['status']})" for job in wrong)
+        raise TorcError(
+            f"Only failed and terminated jobs can be run again alone; others are {names}. Nothing was changed."
+        )
+    done = []
+    for job in jobs:
+        run_id = client.get_workflow(job["workflow_id"])["run_id"]
+        # first: the job may be over before its dependents wait for it, and an interrupted call can be repeated
+        _block_below(client, job, run_id)
+        done.append(client.retry_job(job["id"], run_id, job.get("attempt_id", 1) + 1))
+    return done
+
+
+def _block_below(client: TorcClient, job: Json, run_id: int) -> None:
+    for dependent in client.list_jobs(job["workflow_id"], upstream_job_id=job["id"], status="canceled"):
+        client.block_job(dependent["id"], run_id)
+        _block_below(client, dependent, run_id)
+
+
 def release_compute_node(
     client: TorcClient, workflow_id: int, node_id: int, is_own: Callable[[Json], bool] = lambda node: True
 ) -> ReleasedNode:
     """Tell the server that a worker is gone (torc wire 4.2, 4.8); doing it again changes nothing.
 
-    Its running jobs are reported as terminated with return code 143, and its node is set inactive. Jobs that
-    were claimed and not started become ready again once no worker is left that could start them: the server
-    doesn't know whose they are. Only call this when the worker's processes are proven to be gone.
+    Its running jobs are reported as terminated with return code 143, and its node is set inactive. With that the
+    built-in server makes ready what the worker had claimed and not started. Torc's own doesn't know whose such jobs
+    are; there they become ready once no worker is left that could start them. Only call this when the worker's
+    processes are proven to be gone.
 
     A worker's memory may be older than the server's database, so a node that is unknown, belongs to another
     workflow, or is not the worker's own by what ``is_own`` says of it is left alone. Raises TorcError when a job
@@ -84,10 +111,12 @@ def release_compute_node(
         return ReleasedNode(node_id, "", [], [], changed=False)
     jobs = _jobs_on(client, workflow_id, node_id)
     terminated = _terminate(client, workflow_id, node_id, jobs) if jobs else []
-    if node.get("is_active"):
+    claimed = client.list_jobs(workflow_id, status="pending")
+    if claimed or node.get("is_active"):
         since = node.get("duration_seconds") or _seconds_since(node["start_time"])
         client.update_compute_node(node | {"is_active": False, "duration_seconds": since})
-    requeued = _requeue_claimed(client, workflow_id)
+    requeued = [job for job in claimed if job.get("compute_node_id") == node_id]
+    requeued += _requeue_claimed(client, workflow_id, node_id)
     changed = bool(terminated or requeued or node.get("is_active"))
     return ReleasedNode(node_id, str(node["hostname"]), terminated, requeued, changed)
 
@@ -108,9 +137,12 @@ def worker_version(client: TorcClient) -> str:
     return words[0] if words else __version__
 
 
-def ensure_runnable(client: TorcClient, workflow_id: int, change: bool = True) -> bool:
+def ensure_runnable(
+    client: TorcClient, workflow_id: int, note: Callable[[str], object], change: bool = True
+) -> bool:
     """Initialize a workflow that is not; whether that was to be done (it is not done unless ``change``).
 
+    Input files belong to the hosts: ``note`` takes the line that says which are not here; they need not be.
     Raises TorcError for a workflow that is over: workers would come and go without a job.
     """
     ended = client.is_complete(workflow_id)
@@ -122,9 +154,27 @@ def ensure_runnable(client: TorcClient, workflow_id: int, change: bool = True) -
         )
     if not client.is_uninitialized(workflow_id):
         return False
+    if missing := _files_not_here(client, workflow_id):
+        note(_not_here(missing))
     if change:
-        initialize_workflow(client, workflow_id)
+        _initialize_once(client, workflow_id)
     return True
+
+
+def _initialize_once(client: TorcClient, workflow_id: int) -> None:
+    """Without a reset: others may do it at the same moment, and their workers may have begun."""
+    if client.get_workflow(workflow_id).get("is_archived"):
+        raise TorcError(f"Workflow {workflow_id} is archived.")
+    _refuse_missing_user_data(client, workflow_id)
+    _record_file_times(client, workflow_id)
+    # torc's server makes running jobs ready here: so look again just before, long before another's worker starts one
+    if client.is_uninitialized(workflow_id):
+        client.initialize_jobs(workflow_id, only_uninitialized=True)
+
+
+def _not_here(paths: list[str]) -> str:
+    shown = ", ".join(paths[:SHOWN_FILES]) + (", ..." if len(paths) > SHOWN_FILES else "")
+    return f"Input files that are not on this machine, but have to be on the workers': {shown}"
 
 
 def _terminate(client: TorcClient, workflow_id: int, node_id: int, jobs: list[Json]) -> list[Json]:
@@ -140,12 +190,28 @@ def _terminate(client: TorcClient, workflow_id: int, node_id: int, jobs: list[Js
     return [job for job in jobs if job["id"] in completed]
 
 
-def _requeue_claimed(client: TorcClient, workflow_id: int) -> list[Json]:
+def _requeue_claimed(client: TorcClient, workflow_id: int, node_id: int) -> list[Json]:
+    """Give back what nobody can start any more, through the node that is gone.
+
+    `ready` would do it too, but takes running and completed jobs as well; to start a job takes a pending one alone, and
+    a retry only this attempt. So what another client does at the same time is never undone.
+    """
     claimed = client.list_jobs(workflow_id, status="pending")
     if not claimed or client.list_compute_nodes(workflow_id, is_active=True, limit=1):
         return []
     run_id = client.get_workflow(workflow_id)["run_id"]
-    return [client.set_job_status(job["id"], "ready", run_id) for job in claimed]
+    return [job for job in claimed if _through_a_dead_node(client, job, run_id, node_id)]
+
+
+def _through_a_dead_node(client: TorcClient, job: Json, run_id: int, node_id: int) -> bool:
+    try:
+        client.start_job(job["id"], run_id, node_id)
+        client.retry_job(job["id"], run_id, job.get("attempt_id", 1) + 1)
+    except ApiError:
+        if client.get_job(job["id"])["status"] == "pending":
+            raise
+        return False  # somebody else was quicker
+    return True
 
 
 def _completion(job: Json, run_id: int, node_id: int) -> Json:
@@ -181,13 +247,35 @@ def _refuse_while_jobs_run(client: TorcClient, workflow_id: int) -> None:
     if running := counts.get("running", 0) + counts.get("pending", 0):
         raise TorcError(
             f"Workflow {workflow_id} has {running} running job(s). Stop its workers first "
-            f"('torc remote stop {workflow_id}', or 'torc cancel {workflow_id}'), or use --force."
+            f"('torc remote stop {workflow_id}', or 'torc cancel {workflow_id}'), or use --force, and what runs loses "
+            "its results. To run failed jobs again beside the others: 'torc jobs reset-status JOB...'."
         )
 
 
 def _refuse_missing_data(client: TorcClient, workflow_id: int) -> None:
-    paths = [str(client.get_file(number)["path"]) for number in client.required_existing_files(workflow_id)]
-    if missing := [path for path in paths if not Path(path).exists()]:
+    if missing := _files_not_here(client, workflow_id):
         raise TorcError(f"Workflow {workflow_id} needs files that are not here: {', '.join(missing)}")
+    _refuse_missing_user_data(client, workflow_id)
+
+
+def _refuse_missing_user_data(client: TorcClient, workflow_id: int) -> None:
     if user_data := client.missing_user_data(workflow_id):
         raise TorcError(f"Workflow {workflow_id} needs user data that is missing: {user_data}")
+
+
+def _files_not_here(client: TorcClient, workflow_id: int) -> list[str]:
+    paths = [str(client.get_file(number)["path"]) for number in client.required_existing_files(workflow_id)]
+    return [path for path in paths if _modified(path) is None]
+
+
+def _record_file_times(client: TorcClient, workflow_id: int) -> None:
+    for file in client.list_files(workflow_id):
+        if (changed := _modified(file["path"])) is not None:
+            client.update_file(file | {"st_mtime": changed})
+
+
+def _modified(path: str) -> float | None:
+    try:
+        return Path(path).stat().st_mtime
+    except (OSError, ValueError):
+        return None

@@ -33,6 +33,9 @@ done
 [ "$found" != none ] || fail died "the worker's record is gone"
 emit_worker
 emit exit_code "$exit_code"
-[ "$exit_code" != 0 ] || finish finished
+if [ "$exit_code" = 0 ] && registered; then
+  finish finished
+fi
 new_log 2>/dev/null | tail -n 10 | emit_lines log
+[ "$exit_code" != 0 ] || fail died "The program ended with exit code 0 without having registered with the server: is it torc?"
 fail died "Process died immediately"

@@ -15,9 +15,10 @@ def create_app(database: Database, password: str = "") -> ASGIApp:
     """The API over an open database; with a password every request must bring it."""
     app = FastAPI(title="torc-remote", openapi_url=None, redirect_slashes=False)
     app.state.database = database
+    app.state.has_password = bool(password)
     install_handlers(app)
     # Tried in turn, so `jobs` with the requests for each job comes first, and `service` last: it refuses whatever the
     # others don't know.
     for module in (jobs, lifecycle, workflows, records, data, service):
         app.include_router(module.router, prefix=BASE_PATH)
-    return BasicAuth(app, password) if password else app
+    return BasicAuth(app, password, database) if password else app

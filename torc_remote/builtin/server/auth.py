@@ -7,18 +7,25 @@ import hmac
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from torc_remote.builtin.server.database import Database
+from torc_remote.builtin.server.worker_tokens import recognize
+
 
 class BasicAuth:
-    """ASGI middleware: any user name with the one password; routes find the name as scope ``torc_user``."""
+    """ASGI middleware: any user name with the one password, or with a worker's token (worker_tokens.py).
 
-    def __init__(self, app: ASGIApp, password: str) -> None:
+    Routes find the name as scope ``torc_user``, the token as ``torc_worker``.
+    """
+
+    def __init__(self, app: ASGIApp, password: str, database: Database) -> None:
         self._app = app
+        self._database = database
         self._password = password.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 401."""
         if scope["type"] == "http":
-            user = self._user(dict(scope["headers"]).get(b"authorization", b""))
+            user = self._user(scope, dict(scope["headers"]).get(b"authorization", b""))
             if user is None:
                 headers = {"www-authenticate": 'Basic realm="Torc"'}
                 await PlainTextResponse("Unauthorized", 401, headers)(scope, receive, send)
@@ -26,12 +33,26 @@ class BasicAuth:
             scope["torc_user"] = user
         await self._app(scope, receive, send)
 
-    def _user(self, header: bytes) -> str | None:
+    def _user(self, scope: Scope, header: bytes) -> str | None:
         kind, _, encoded = header.partition(b" ")
         try:
             user, _, password = base64.b64decode(encoded, validate=True).partition(b":")
             name = user.decode()
         except (binascii.Error, UnicodeDecodeError):
             return None
+        if kind.lower() != b"basic":
+            return None
         right = hmac.compare_digest(password, self._password)
-        return name if right and kind.lower() == b"basic" else None
+        return name if right or self._is_worker(scope, password) else None
+
+    def _is_worker(self, scope: Scope, password: bytes) -> bool:
+        with self._database.read() as connection:
+            token = recognize(connection, password.decode("utf-8", "surrogateescape"))
+        if token is None:
+            return False
+        scope["torc_worker"] = token
+        query = scope["query_string"]
+        # torc's own worker does not say which node it is
+        if token.node_id is not None and scope["method"] != "GET" and b"compute_node_id=" not in query:
+            scope["query_string"] = query + b"&compute_node_id=%d" % token.node_id
+        return True

@@ -15,11 +15,15 @@ from typing import Any
 from torc_remote.builtin.server.errors import not_found
 from torc_remote.errors import TorcError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # What brings a database of an older version to the next one.
 _UPGRADES = {
     1: "CREATE TABLE job_input (job_id INTEGER PRIMARY KEY REFERENCES job ON DELETE CASCADE, "
     "hash TEXT NOT NULL) STRICT;",
+    2: "CREATE TABLE worker_token (id INTEGER PRIMARY KEY AUTOINCREMENT, "
+    "workflow_id INTEGER NOT NULL REFERENCES workflow ON DELETE CASCADE, host TEXT NOT NULL, "
+    "hash TEXT NOT NULL UNIQUE, run_id INTEGER, compute_node_id INTEGER) STRICT; "
+    "CREATE INDEX worker_token_workflow ON worker_token (workflow_id);",
 }
 _SYNC_SECONDS = 0.05
 

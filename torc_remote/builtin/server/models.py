@@ -122,6 +122,12 @@ class UserDataListBody(Body):
     user_data: list[UserDataBody]
 
 
+class WorkerTokenBody(Body):
+    """POST /workflows/{id}/worker_tokens: the host as its user knows it."""
+
+    host: str
+
+
 class ComputeNodeBody(Body):
     """POST /compute_nodes, PUT /compute_nodes/{id}."""
 

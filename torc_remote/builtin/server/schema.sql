@@ -174,3 +174,14 @@ CREATE TABLE task (
     finished_at_ms INTEGER
 ) STRICT;
 CREATE INDEX task_workflow ON task (workflow_id);
+
+-- credentials of single workers; run and compute node are known once the worker is registered
+CREATE TABLE worker_token (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    workflow_id INTEGER NOT NULL REFERENCES workflow ON DELETE CASCADE,
+    host TEXT NOT NULL,
+    hash TEXT NOT NULL UNIQUE,
+    run_id INTEGER,
+    compute_node_id INTEGER
+) STRICT;
+CREATE INDEX worker_token_workflow ON worker_token (workflow_id);

@@ -11,6 +11,7 @@ from typing import Any
 from torc_remote.builtin.server.clock import now
 from torc_remote.builtin.server.database import Connection, Record, find, insert, record, update
 from torc_remote.builtin.server.errors import invalid, wrong_state
+from torc_remote.builtin.server.holders import check_holder, check_node
 from torc_remote.builtin.server.inputs import changed_jobs, remember_inputs
 from torc_remote.builtin.server.models import Completion, ResultBody
 
@@ -85,10 +86,13 @@ def initialize(
 ) -> None:
     """Make jobs blocked or ready, with the dependencies that files and user data imply.
 
-    All jobs but the disabled ones and those that a worker holds, or only the uninitialized ones. Raises the
-    404 of an unknown workflow.
+    All jobs but the disabled ones and those that a worker holds, or only the uninitialized ones. That alone is safe
+    for several who do it at once, so here it also begins the first run, for which torc needs a reset. Raises the 404 of
+    an unknown workflow.
     """
-    find(connection, "workflow", workflow_id)
+    workflow = find(connection, "workflow", workflow_id)
+    if only_uninitialized and not workflow["run_id"]:
+        update(connection, "workflow", workflow_id, {"run_id": 1})
     for relation, column in (("job_file", "file_id"), ("job_user_data", "user_data_id")):
         connection.execute(
             f"""INSERT OR IGNORE INTO job_depends_on SELECT consumer.job_id, producer.job_id
@@ -188,16 +192,18 @@ def cancel_workflow(connection: Connection, workflow_id: int) -> None:
 
 
 def start_job(connection: Connection, job_id: int, run_id: int, compute_node_id: int) -> None:
-    """Note that a worker starts a job that it has claimed. Raises torc's 500 if the job isn't pending."""
+    """Note that a worker starts a job that it has claimed.
+
+    Raises torc's 500 if the job isn't pending, and 422 if another worker has claimed it or this one is gone.
+    """
     job = find(connection, "job", job_id)
     if job["status"] != "pending":
         raise wrong_state(
             f"job_id={job_id} has invalid status={job['status']}. Expected SubmittedPending for job start."
         )
     _check_run(connection, job["workflow_id"], run_id)
-    node = find(connection, "compute_node", compute_node_id)
-    if node["workflow_id"] != job["workflow_id"]:
-        raise invalid(f"Compute node {compute_node_id} works on another workflow than job {job_id}")
+    check_node(connection, job["workflow_id"], compute_node_id)
+    check_holder(job, compute_node_id)
     update(
         connection,
         "job",
@@ -206,8 +212,13 @@ def start_job(connection: Connection, job_id: int, run_id: int, compute_node_id:
     )
 
 
-def change_status(connection: Connection, job_id: int, status: str, run_id: int) -> None:
-    """Put a job into a state without outcome; what was done after it is undone too. Raises 422 for others."""
+def change_status(
+    connection: Connection, job_id: int, status: str, run_id: int, compute_node_id: int | None = None
+) -> None:
+    """Put a job into a state without outcome; what was done after it is undone too. Raises 422 for others.
+
+    A job that a worker holds is given back by the worker itself, whose compute node this is; others can only reset it.
+    """
     if status in COMPLETE:
         raise invalid(
             f"Cannot set completion status '{status}' via manage_status_change. Use complete_job API instead."
@@ -215,12 +226,39 @@ def change_status(connection: Connection, job_id: int, status: str, run_id: int)
     if status in (*HELD, "pending_failed"):
         raise invalid(f"Cannot set status '{status}' via manage_status_change. A worker's claim does that.")
     job = find(connection, "job", job_id)
+    if job["status"] == status and compute_node_id is None:
+        return
     _check_run(connection, job["workflow_id"], run_id)
+    if compute_node_id is not None or (job["status"] in HELD and status != "uninitialized"):
+        check_holder(job, compute_node_id)
     attempt_id = job["attempt_id"]
     connection.execute(f"UPDATE job SET {_RESET} WHERE id = ?", [job_id])
     update(connection, "job", job_id, {"status": status, "attempt_id": attempt_id})
     if status == "uninitialized":
         _reset_downstream(connection, job_id)
+
+
+def retry(
+    connection: Connection, job_id: int, run_id: int, max_retries: int, compute_node_id: int | None = None
+) -> None:
+    """Make a job ready for another attempt, if it has had fewer than `max_retries`: so only one of two callers does it.
+
+    What was canceled because of it stays so. Raises 422 unless it is running, failed or terminated, and, where a
+    compute node is named, unless that holds it.
+    """
+    job = find(connection, "job", job_id)
+    _check_run(connection, job["workflow_id"], run_id)
+    if job["status"] not in ("running", "failed", "terminated"):
+        raise invalid(
+            f"Job cannot be retried: status is {job['status']}, must be running, failed, or terminated"
+        )
+    if compute_node_id is not None:
+        check_holder(job, compute_node_id)
+    attempt_id = job["attempt_id"]
+    if attempt_id >= max_retries:
+        raise invalid(f"Job cannot be retried: attempt_id={attempt_id} >= max_retries={max_retries}")
+    again = {"status": "ready", "attempt_id": attempt_id + 1, "origin": job["origin"] or "retry"}
+    update(connection, "job", job_id, {**again, "start_time": None, "compute_node_id": None, "run_id": None})
 
 
 def _reset_downstream(connection: Connection, job_id: int) -> None:
@@ -235,7 +273,7 @@ def _reset_downstream(connection: Connection, job_id: int) -> None:
 
 def rejection(connection: Connection, workflow: sqlite3.Row, entry: Completion) -> str:
     """Why this completion can't be taken, or an empty text."""
-    job = connection.execute("SELECT workflow_id, status FROM job WHERE id = ?", [entry.job_id]).fetchone()
+    job = connection.execute("SELECT * FROM job WHERE id = ?", [entry.job_id]).fetchone()
     if job is None or job["workflow_id"] != workflow["id"]:
         return f"job_id={entry.job_id} is not in workflow {workflow['id']}"
     prefix = f"job_id={entry.job_id}"
@@ -249,7 +287,13 @@ def rejection(connection: Connection, workflow: sqlite3.Row, entry: Completion) 
         return f"{prefix} is already complete with status={job['status']}"
     if entry.run_id != workflow["run_id"]:
         return f"{prefix}: run_id={entry.run_id} is not the current run_id={workflow['run_id']}"
-    return "" if job["status"] in HELD else f"{prefix} is not running (status={job['status']})"
+    if job["status"] != "running":
+        return f"{prefix} is not running (status={job['status']})"
+    if result.compute_node_id != job["compute_node_id"]:
+        return f"{prefix} runs on compute node {job['compute_node_id']}, not on {result.compute_node_id}"
+    if result.attempt_id not in (None, job["attempt_id"]):
+        return f"{prefix} is at attempt {job['attempt_id']}, not at {result.attempt_id}"
+    return ""
 
 
 def complete(connection: Connection, result: ResultBody) -> None:

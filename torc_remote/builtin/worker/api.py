@@ -32,6 +32,8 @@ class Api:
         self._to = connection
         self._http: Optional[http.client.HTTPConnection] = None
         self._used = 0.0
+        self.opened = 0
+        """How many connections were made: behind a new one may be another server."""
 
     def get(self, path: str, query: Optional[Mapping[str, object]] = None) -> Any:
         """GET ``path`` (below the base path); the decoded reply."""
@@ -88,9 +90,10 @@ class Api:
         try:
             link.connect()
         except (OSError, http.client.HTTPException, UnicodeError) as error:
-            raise UnavailableError(self._unreachable(error), sent=False) from None
+            raise UnavailableError(self._unreachable(error)) from None
         link.sock.settimeout(REPLY_SECONDS)
         self._http = link
+        self.opened += 1
         return link
 
     def _unreachable(self, error: Exception) -> str:

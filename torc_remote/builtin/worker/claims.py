@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Dict, List, Optional
 
 from .api import JSON, Api
@@ -12,15 +11,13 @@ from .resources import Pool, Requirements, requirements_from_wire
 
 log = logging.getLogger("torc.worker")
 
-ORPHAN_SECONDS = 5.0
-"""How long a job stays pending after a claim whose answer was lost, before it is given back."""
-
 
 class Claims:
     """The jobs that were claimed here and are not yet running.
 
-    The server lets exactly one worker turn a pending job into a running one, so that asking again and giving
-    back can't make a job run twice.
+    The built-in server learns with each claim whose it is: it gives a job whose claim's answer was lost once more to
+    the same worker, and lets no other start or change it. Torc's own takes no notice of the name. There such a job
+    stays pending until all workers are gone: its `ready` would also take a job that runs elsewhere or is complete.
     """
 
     def __init__(self, api: Api, workflow: JSON, node_id: int, max_parallel_jobs: Optional[int]) -> None:
@@ -31,27 +28,20 @@ class Claims:
         self._max_parallel_jobs = max_parallel_jobs
         self._needs: Dict[int, Requirements] = {}
         self._unsure: List[int] = []  # jobs whose start was asked for and not answered
-        self._answer_lost = False
-        self._pending_since: Dict[int, float] = {}
         self.waiting: List[JSON] = []
 
     def claim(self, pool: Pool, running: int) -> bool:
         """Ask for as many jobs as fit; whether the server says that the workflow is canceled."""
-        try:
-            reply = self._ask(pool, running)
-        except UnavailableError as error:
-            self._answer_lost = self._answer_lost or error.sent
-            raise
-        self.waiting.extend(reply.get("jobs") or [])
-        if self._answer_lost:
-            self._give_back_orphans()
+        reply = self._ask(pool, running)
+        known = {job["id"] for job in self.waiting}
+        self.waiting.extend(job for job in reply.get("jobs") or [] if job["id"] not in known)
         return "cancel" in str(reply.get("reason", "")).lower()
 
     def _ask(self, pool: Pool, running: int) -> JSON:
         base = "/workflows/{}/".format(self._workflow_id)
         if self._max_parallel_jobs is not None:
             free = self._max_parallel_jobs - running
-            query = {"limit": free, "labels": ""}
+            query = {"limit": free, "labels": "", "compute_node_id": self._node_id}
             return self._api.post(base + "claim_next_jobs", query=query) if free > 0 else {}
         if not pool.has_room:
             return {}
@@ -62,7 +52,8 @@ class Claims:
             "num_nodes": 1,
         }
         path = "{}claim_jobs_based_on_resources/{}".format(base, pool.free_cpus)
-        reply: JSON = self._api.post(path, body, query={"strict_scheduler_match": "false"})
+        query = {"strict_scheduler_match": "false", "compute_node_id": self._node_id}
+        reply: JSON = self._api.post(path, body, query=query)
         return reply
 
     def requirements(self, job: JSON) -> Requirements:
@@ -111,21 +102,14 @@ class Claims:
 
     def give_back(self, job_id: int) -> None:
         """Make a claimed job ready again. Raises UnavailableError."""
+        path = "/jobs/{}/manage_status_change/ready/{}?compute_node_id={}"
         try:
-            self._api.put("/jobs/{}/manage_status_change/ready/{}".format(job_id, self._run_id))
+            self._api.put(path.format(job_id, self._run_id, self._node_id))
         except RefusedError as error:
             log.warning("job_id=%s could not be given back: %s", job_id, error)
 
-    def _give_back_orphans(self) -> None:
-        """After a lost answer some jobs may be claimed by us without our knowing: they stay pending."""
-        query = {"workflow_id": self._workflow_id, "status": "pending", "offset": 0, "limit": 100000}
-        own = {job["id"] for job in self.waiting}
-        found = [job["id"] for job in self._api.get("/jobs", query)["items"] if job["id"] not in own]
-        now = time.monotonic()
-        self._pending_since = {job_id: self._pending_since.get(job_id, now) for job_id in found}
-        for job_id, since in list(self._pending_since.items()):
-            if now - since >= ORPHAN_SECONDS:
-                log.warning("job_id=%s was claimed and never started; it is made ready again", job_id)
-                self.give_back(job_id)
-                del self._pending_since[job_id]
-        self._answer_lost = bool(self._pending_since)
+    def give_back_all(self) -> None:
+        """Give back what is not started. Raises UnavailableError; what was not given back stays."""
+        while self.waiting:
+            self.give_back(int(self.waiting[0]["id"]))
+            del self.waiting[0]

@@ -10,14 +10,7 @@ class WorkerError(Exception):
 
 
 class UnavailableError(Exception):
-    """The server can't answer now (network, 5xx, not JSON): worth trying again.
-
-    ``sent`` tells whether the request may have been carried out, so that its effect has to be looked up.
-    """
-
-    def __init__(self, reason: str, sent: bool = True) -> None:
-        super().__init__(reason)
-        self.sent = sent
+    """The server can't answer now (network, 5xx, not JSON): worth trying again; it may have done what was asked."""
 
 
 class DeniedError(UnavailableError):
@@ -31,6 +24,10 @@ class RefusedError(Exception):
         super().__init__("{} ({})".format(message, status))
         self.status = status
         self.message = message
+
+
+class HostError(Exception):
+    """This host can't do what every job needs; another one may, so it is no job's result."""
 
 
 def first_line(text: str, limit: int = 200) -> Optional[str]:

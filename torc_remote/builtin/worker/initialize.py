@@ -1,11 +1,11 @@
-"""Make a fresh workflow ready to run: the synchronous sequence of torc wire 3.5."""
+"""Make a fresh workflow ready to run (torc wire 3.5), without a reset: another worker may have begun meanwhile."""
 
 from __future__ import annotations
 
 from typing import List
 
 from .api import JSON, Api
-from .errors import RefusedError, WorkerError
+from .errors import DeniedError, WorkerError
 from .times import modified
 
 _ALL = {"offset": 0, "limit": 100000}
@@ -23,10 +23,9 @@ def initialize_if_needed(api: Api, workflow: JSON) -> JSON:
         _require_inputs(api, base)
         try:
             _initialize(api, base)
-        except RefusedError:
+        except DeniedError:  # a credential of a worker's own is good for this only until another has done it
             if _is_uninitialized(api, base):
                 raise
-            # Another worker was faster and has begun.
     result: JSON = api.get(base)
     return result
 
@@ -36,13 +35,11 @@ def _is_uninitialized(api: Api, base: str) -> bool:
 
 
 def _initialize(api: Api, base: str) -> None:
-    api.post(base + "/reset_status")
-    api.post(base + "/reset_job_status", query={"failed_only": "false"})
     _record_file_times(api, int(base.rpartition("/")[2]))
-    api.post(
-        base + "/initialize_jobs",
-        query={"only_uninitialized": "false", "clear_ephemeral_user_data": "false", "async": "false"},
-    )
+    # Torc's server makes running jobs ready here: so look again just before, long before another starts one.
+    if _is_uninitialized(api, base):
+        flags = {"only_uninitialized": "true", "clear_ephemeral_user_data": "false", "async": "false"}
+        api.post(base + "/initialize_jobs", query=flags)
 
 
 def _require_inputs(api: Api, base: str) -> None:

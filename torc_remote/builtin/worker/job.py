@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, BinaryIO, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from . import processes
 from .api import JSON
 from .connection import SECRET_VARIABLES
+from .errors import HostError
 from .resources import Requirements
+from .text import host_text
 
 _GPU_JOB_VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
@@ -43,12 +46,15 @@ def stdio_path(setting: Setting, job: JSON, kind: str) -> Path:
 
 
 def command_line(job: JSON) -> List[str]:
-    """The argument vector. A one-line invocation script is a prefix, a longer one precedes the command."""
+    """The argument vector; ValueError when there can be none.
+
+    A one-line invocation script is a prefix, a longer one precedes the command.
+    """
     command = str(job["command"])
     script = str(job.get("invocation_script") or "")
     if script:
         command = script + ("\n" if "\n" in script.strip() else " ") + command
-    return ["bash" if shutil.which("bash") else "sh", "-c", command]
+    return ["bash" if shutil.which("bash") else "sh", "-c", host_text(command)]
 
 
 def environment(
@@ -56,20 +62,21 @@ def environment(
 ) -> Dict[str, str]:
     """The worker's own variables without its secrets, then the job's, then torc's, which win."""
     result = {name: value for name, value in inherited.items() if name not in SECRET_VARIABLES}
-    result.update(job.get("env") or {})
-    result.update(
+    ours: Dict[str, str] = dict(job.get("env") or {})
+    ours.update(
         TORC_WORKFLOW_ID=str(setting.workflow_id),
         TORC_RUN_ID=str(setting.run_id),
         TORC_JOB_ID=str(job["id"]),
         TORC_JOB_NAME=str(job["name"]),
         TORC_ATTEMPT_ID=str(job.get("attempt_id") or 1),
-        TORC_OUTPUT_DIR=setting.output_dir,
         TORC_API_URL=setting.api_url,
     )
     if setting.submission_dir:
-        result["TORC_WORKFLOW_SUBMISSION_DIR"] = setting.submission_dir
+        ours["TORC_WORKFLOW_SUBMISSION_DIR"] = setting.submission_dir
     if gpus:
-        result.update(dict.fromkeys(_GPU_JOB_VARIABLES, ",".join(gpus)))
+        ours.update(dict.fromkeys(_GPU_JOB_VARIABLES, ",".join(gpus)))
+    result.update((host_text(name), host_text(value)) for name, value in ours.items())
+    result["TORC_OUTPUT_DIR"] = setting.output_dir  # an argument of this process: in the host's own bytes
     return result
 
 
@@ -130,23 +137,68 @@ def _send(function: Any, target: int, number: int) -> None:
         function(target, number)
 
 
-def start(setting: Setting, job: JSON, need: Requirements, gpus: Tuple[str, ...]) -> RunningJob:
-    """Start the job; OSError or ValueError when that is impossible, with the reason in its error file."""
+class Output(NamedTuple):
+    """The open files of a job that is about to start."""
+
+    out: BinaryIO
+    err: BinaryIO
+
+    def close(self) -> None:
+        """The job has its own descriptors of them."""
+        self.out.close()
+        self.err.close()
+
+
+def open_output(setting: Setting, job: JSON) -> Output:
+    """Make the files that the job will write to, and see that they take a byte; HostError where they don't.
+
+    On a full disk files can often be made all the same.
+    """
     out_path, err_path = stdio_path(setting, job, "o"), stdio_path(setting, job, "e")
-    out_path.parent.mkdir(parents=True, exist_ok=True)
-    with out_path.open("wb") as out, err_path.open("wb") as err:
-        try:
-            process = subprocess.Popen(
-                command_line(job),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=environment(setting, job, gpus, os.environ),
-                **_own_group(),
+    try:
+        out_path.parent.mkdir(parents=True, exist_ok=True)
+        output = Output(out_path.open("wb"), err_path.open("wb"))
+    except OSError as error:
+        raise HostError("cannot write to {}: {}".format(setting.output_dir, error.strerror)) from None
+    try:
+        for stream in output:
+            os.pwrite(stream.fileno(), b"\n", 0)
+            os.ftruncate(stream.fileno(), 0)
+    except OSError as error:
+        output.close()
+        raise HostError("cannot write to {}: {}".format(setting.output_dir, error.strerror)) from None
+    return output
+
+
+def start(
+    setting: Setting, job: JSON, need: Requirements, gpus: Tuple[str, ...], output: Output
+) -> RunningJob:
+    """Start the job and close our side of its output.
+
+    Raises HostError when this host can't start processes, and OSError or ValueError, with the reason in the job's error
+    file, when nobody could start this command.
+    """
+    try:
+        process = subprocess.Popen(
+            command_line(job),
+            stdin=subprocess.DEVNULL,
+            stdout=output.out,
+            stderr=output.err,
+            env=environment(setting, job, gpus, os.environ),
+            **_own_group(),
+        )
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno != errno.E2BIG:
+            raise HostError("cannot start a process: {}".format(error.strerror)) from None
+        with contextlib.suppress(OSError):
+            output.err.write(
+                "torc: the job could not be started: {}\n".format(error).encode("utf-8", "replace")
             )
-        except (OSError, ValueError) as error:
-            err.write("torc: the job could not be started: {}\n".format(error).encode("utf-8", "replace"))
-            raise
+            output.err.flush()
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            output.close()
     return RunningJob(job, need, process)
 
 

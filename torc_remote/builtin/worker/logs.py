@@ -19,6 +19,7 @@ class _Formatter(logging.Formatter):
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
         text = re.sub(r"[\x00-\x1f\x7f]", lambda match: repr(match.group())[1:-1], record.getMessage())
         level = "WARN" if record.levelno == logging.WARNING else record.levelname
+        text = text.encode("utf-8", "backslashreplace").decode()
         return "[{} {:<5} {}] {}".format(when, level, record.name, text)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Any, List, Optional
 
 from .api import JSON, Api
+from .errors import RefusedError
 from .resources import Resources
 from .times import utc_now
 
@@ -16,6 +18,7 @@ class ComputeNode:
     def __init__(self, api: Api, workflow_id: int, hostname: str, resources: Resources) -> None:
         self._api = api
         self._started = time.monotonic()
+        self._mark: Optional[List[Any]] = None  # as the server shows it, which writes times in its own way
         self._record: JSON = api.post(
             "/compute_nodes",
             {
@@ -36,6 +39,18 @@ class ComputeNode:
     def id(self) -> int:
         """The id that the server gave it."""
         return int(self._record["id"])
+
+    def is_known(self) -> bool:
+        """Whether the server still has this record: another database may have come behind its URL."""
+        try:
+            found = self._api.get("/compute_nodes/{}".format(self.id))
+        except RefusedError as error:
+            if error.status != 404:
+                raise
+            return False
+        mark = [found.get(name) for name in ("workflow_id", "hostname", "pid", "start_time")]
+        self._mark = self._mark or mark
+        return mark == self._mark
 
     def deactivate(self, usage: JSON) -> None:
         """The worker leaves; ``usage`` is the monitoring's summary of the host."""

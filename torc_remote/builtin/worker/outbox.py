@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Dict, List
 
@@ -136,5 +137,5 @@ class Outbox:
         outcome.return_code, outcome.status = 1, "failed"
         self._note(outcome)
         log.warning("job_id=%s: %s", outcome.job["id"], reason)
-        with stdio_path(self._setting, outcome.job, "e").open("a") as stream:
-            stream.write("torc: {}\n".format(reason))
+        with suppress(OSError), stdio_path(self._setting, outcome.job, "e").open("ab") as stream:
+            stream.write("torc: {}\n".format(reason).encode("utf-8", "backslashreplace"))

@@ -28,7 +28,10 @@ Table = Dict[int, Process]
 def snapshot() -> Table:
     """All processes that are alive (zombies are not)."""
     source = _from_proc() if (PROC / "self" / "stat").exists() else _from_ps()
-    return {process.pid: process for process in source}
+    try:
+        return {process.pid: process for process in source}
+    except OSError:  # no descriptor is free to list /proc: signals still reach the process groups
+        return {}
 
 
 def tree(table: Table, root: int) -> List[Process]:

@@ -17,13 +17,17 @@ GRACE_SECONDS = 10.0
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
+_RESTORED = {getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ", "SIGXFZ") if hasattr(signal, name)}
+"""Python ignores these itself, and subprocess gives new processes the defaults."""
+
 
 class Signals:
     """A context in which the end of a job and signals end ``wait``.
 
     The first SIGTERM, SIGINT or SIGHUP passes SIGTERM on to the jobs, a second one or the end of the grace
     time SIGKILL. That happens in the signal handler, hence also while the worker waits for the server. What
-    the worker was started to ignore (nohup) stays ignored.
+    the worker was started to ignore (nohup, a shell's background) stays ignored, by a handler, which, unlike the
+    ignoring, does not pass to the jobs.
     """
 
     def __init__(self) -> None:
@@ -37,11 +41,14 @@ class Signals:
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         self._old_fd = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._old_mask = signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        ignored = {number for number in signal.valid_signals() if signal.getsignal(number) == signal.SIG_IGN}
         for number in _STOP_SIGNALS:
-            if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN:
-                self._install(number, self._on_stop)
+            self._install(number, self._on_stop)
+        for number in ignored - _RESTORED - {signal.SIGTERM}:
+            self._install(number, _do_nothing)
         self._install(signal.SIGALRM, self._on_alarm)
-        self._install(signal.SIGCHLD, lambda number, frame: None)
+        self._install(signal.SIGCHLD, _do_nothing)
         return self
 
     def __exit__(
@@ -54,6 +61,7 @@ class Signals:
         for number, handler in self._old.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._old_fd)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._old_mask)
         os.close(self._read)
         os.close(self._write)
 
@@ -93,3 +101,7 @@ class Signals:
 
     def _install(self, number: int, handler: Callable[[int, Optional[FrameType]], None]) -> None:
         self._old[number] = signal.signal(number, handler)
+
+
+def _do_nothing(number: int, frame: Optional[FrameType]) -> None:
+    """For signals that are to wake the worker, or to be ignored by it alone."""

@@ -10,21 +10,22 @@ import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 from ... import __version__
 from . import job as jobs
 from .api import JSON, Api
 from .claims import Claims
 from .connection import Connection
-from .errors import RefusedError, UnavailableError, WorkerError
-from .job import RunningJob, Setting
+from .errors import HostError, RefusedError, UnavailableError, WorkerError
+from .job import Output, RunningJob, Setting
 from .logs import log_to_file
 from .monitor import NO_USAGE, Monitor, monitor_config
 from .node import ComputeNode
 from .outage import Outage
 from .outbox import Outbox
 from .resources import Pool, Requirements, Resources
+from .sickness import Sickness
 from .signals import GRACE_SECONDS, Signals
 from .startup import at_start, prepare
 
@@ -115,9 +116,11 @@ class _Worker:
             ),
             bool(self._execution.get("limit_resources", True)),
         )
+        self._sickness = Sickness(Path(options.output_dir) / "job_stdio")
         self._checked = float("-inf")
+        self._recognized = -1  # the connection on which the server last showed our compute node
         self._busy_at = time.monotonic()
-        self._canceled = self._over = False
+        self._canceled = self._over = self._foreign = False
 
     def announce(self, server_version: str) -> None:
         """The line by which others see that the server has accepted this worker."""
@@ -168,24 +171,50 @@ class _Worker:
         self._outage.over()
         if len(self._outbox):
             return 0.0
-        return max(0.0, self._checked + self._options.poll_interval - time.monotonic())
+        pause = max(0.0, self._checked + self._options.poll_interval - time.monotonic())
+        return pause if self._sickness.pause is None else min(pause, self._sickness.pause)
 
     def _round(self) -> None:
-        self._outbox.deliver()
         polling = time.monotonic() >= self._checked + self._options.poll_interval
+        if polling or self._api.opened != self._recognized:
+            self._recognize()
+        self._outbox.deliver()
         if polling:
             self._check_end()
         if self._over:
             return
-        self._start_claimed()
-        canceled = self._claims.claim(self._pool, len(self._signals.jobs))
-        self._start_claimed()
+        canceled = self._fill()
         if self._signals.jobs or len(self._outbox):
             self._busy_at = time.monotonic()
         else:
             self._check_idle()
         if canceled or not (polling or self._signals.jobs):
             self._check_end()
+
+    def _recognize(self) -> None:
+        """Raises WorkerError when another database has come behind the URL: its jobs and numbers are not ours."""
+        if not self._node.is_known():
+            self._foreign = True
+            raise WorkerError(
+                "the server at {} does not know this worker any more (compute node {} of workflow {}): the workflow "
+                "was deleted, or the database is another one. {} result(s) were not reported".format(
+                    self._setting.api_url, self._node.id, self._setting.workflow_id, len(self._outbox)
+                )
+            )
+        self._recognized = self._api.opened
+
+    def _fill(self) -> bool:
+        """Take as many jobs as fit and start them; whether the server says that the workflow is canceled."""
+        if self._sickness.pause is not None:
+            self._claims.give_back_all()
+        if not self._sickness.is_over(bool(self._signals.jobs)):
+            return False
+        self._start_claimed()
+        if self._sickness.pause is not None:
+            return False
+        canceled = self._claims.claim(self._pool, len(self._signals.jobs))
+        self._start_claimed()
+        return canceled
 
     def _check_end(self) -> None:
         state = self._api.get("/workflows/{}/is_complete".format(self._setting.workflow_id))
@@ -205,18 +234,37 @@ class _Worker:
             self._over = True
 
     def _start_claimed(self) -> None:
+        """Start what was claimed; a job that this host can't start is another's, and so are those after it."""
         waiting = self._claims.waiting
-        while waiting and self._signals.stop_signal is None:
-            need = self._claims.requirements(waiting[0])
-            ours = self._claims.confirm(waiting[0])
-            job = waiting.pop(0)
-            if ours:
-                self._start(job, need)
+        try:
+            while waiting and self._signals.stop_signal is None:
+                self._start_next(waiting)
+        except HostError as error:
+            self._sickness.begin(error)
+            self._claims.give_back_all()
 
-    def _start(self, job: JSON, need: Requirements) -> None:
+    def _start_next(self, waiting: List[JSON]) -> None:
+        job = waiting[0]
+        need = self._claims.requirements(job)
+        output = jobs.open_output(self._setting, job)
+        try:
+            ours = self._claims.confirm(job)
+        except BaseException:
+            output.close()
+            raise
+        if ours:
+            self._start(job, need, output)
+        else:
+            output.close()
+        del waiting[0]
+
+    def _start(self, job: JSON, need: Requirements, output: Output) -> None:
         gpus = self._pool.reserve(int(job["id"]), need)
         try:
-            running = jobs.start(self._setting, job, need, gpus)
+            running = jobs.start(self._setting, job, need, gpus, output)
+        except HostError:
+            self._pool.release(int(job["id"]))
+            raise
         except (OSError, ValueError) as error:
             log.warning("job_id=%s could not be started: %s", job["id"], error)
             self._pool.release(int(job["id"]))
@@ -265,7 +313,8 @@ class _Worker:
     def _leave(self) -> None:
         self._end_jobs()
         usage = self._monitor.stop()
-        self._say_farewell(usage)
+        if not self._foreign:
+            self._say_farewell(usage)
         log.info(
             "Job runner completed workflow_id=%s had_failures=%s had_terminations=%s",
             self._setting.workflow_id,
@@ -290,15 +339,15 @@ class _Worker:
         give_up = time.monotonic() + FAREWELL_SECONDS
         while True:
             try:
+                self._recognize()
                 self._outbox.deliver()
-                for job in self._claims.waiting:
-                    self._claims.give_back(int(job["id"]))
+                self._claims.give_back_all()
                 self._node.deactivate(usage)
             except UnavailableError as error:
                 if time.monotonic() < give_up:
                     self._signals.wait(0.25)
                     continue
                 log.warning("%s; %s results could not be delivered", error, len(self._outbox))
-            except RefusedError as error:
+            except (RefusedError, WorkerError) as error:
                 log.warning("The server did not take the farewell: %s", error)
             return

@@ -10,7 +10,18 @@ import zipfile
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[2]  # torc_remote/
-_SHEBANG = b"#!/usr/bin/env python3\n"
+# The interpreter must not follow the account's Python settings, some of which stop it before it reads our code. The
+# names of the variables come from `env`, where a line of another's value can look like one:
+# it is taken only if it is set.
+_HEADER = b"""\
+#!/bin/sh
+for name in $(env | sed -n 's/^\\(PYTHON[A-Z0-9_]*\\)=.*/\\1/p'); do
+  eval "[ -z \\"\\${$name+set}\\" ] || export _TORC_KEPT_$name=\\"\\$$name\\""
+  unset "$name"
+done
+export PYTHONNOUSERSITE=1 PYTHONUTF8=1
+exec python3 "$0" "$@"
+"""
 _OLDEST_DATE = (1980, 1, 1, 0, 0, 0)
 
 # Older Pythons must be able to read this file, for it tells them apart.
@@ -24,6 +35,14 @@ if sys.version_info < (3, 8):
     )
     sys.exit(1)
 
+# Jobs get the account's own settings.
+import os
+
+for name in [name for name in os.environ if name.startswith("PYTHON")]:
+    del os.environ[name]
+for name in [name for name in os.environ if name.startswith("_TORC_KEPT_")]:
+    os.environ[name[len("_TORC_KEPT_") :]] = os.environ.pop(name)
+
 from torc_remote.builtin.worker.main import main
 
 sys.exit(main())
@@ -35,7 +54,7 @@ def build_zipapp(path: Path) -> str:
 
     The bytes depend on the worker's sources alone: files are sorted, dated 1980 and not compressed.
     """
-    content = _SHEBANG + _archive()
+    content = _HEADER + _archive()
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
     try:
         with os.fdopen(descriptor, "wb") as stream:

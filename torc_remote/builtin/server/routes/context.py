@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from torc_remote.builtin.server.database import Connection, Database, Record
 from torc_remote.builtin.server.models import INT64_MAX, INT64_MIN
+from torc_remote.builtin.server.worker_rights import authorize
 
 Id = Annotated[int, Path(ge=INT64_MIN, le=INT64_MAX)]
 
@@ -73,5 +74,5 @@ class _StrictRoute(APIRoute):
 
 
 def new_router() -> APIRouter:
-    """A router whose routes take only well-formed bodies."""
-    return APIRouter(route_class=_StrictRoute)
+    """A router whose routes take only well-formed bodies, and from a worker only what is its own."""
+    return APIRouter(route_class=_StrictRoute, dependencies=[Depends(authorize)])

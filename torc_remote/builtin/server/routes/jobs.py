@@ -84,9 +84,11 @@ def get_job(db: Db, job_id: Id) -> JSONResponse:
 
 
 @router.post("/workflows/{workflow_id}/claim_jobs_based_on_resources/{limit}")
-def claim_jobs_based_on_resources(db: Db, workflow_id: Id, limit: Id, body: FreeResources) -> JSONResponse:
+def claim_jobs_based_on_resources(
+    db: Db, workflow_id: Id, limit: Id, body: FreeResources, compute_node_id: IntQuery = None
+) -> JSONResponse:
     with db.write() as connection:
-        return JSONResponse(claim_fitting(connection, workflow_id, body, limit))
+        return JSONResponse(claim_fitting(connection, workflow_id, body, limit, compute_node_id))
 
 
 @router.post("/workflows/{workflow_id}/claim_next_jobs")
@@ -95,9 +97,10 @@ def claim_next_jobs(
     workflow_id: Id,
     limit: Annotated[int, Query(ge=INT64_MIN, le=INT64_MAX)] = _DEFAULT_CLAIM,
     labels: str = "",
+    compute_node_id: IntQuery = None,
 ) -> JSONResponse:
     with db.write() as connection:
-        return JSONResponse(claim_next(connection, workflow_id, labels, limit))
+        return JSONResponse(claim_next(connection, workflow_id, labels, limit, compute_node_id))
 
 
 @router.put("/jobs/{job_id}/start_job/{run_id}/{compute_node_id}")
@@ -115,10 +118,23 @@ async def start_job(db: Db, job_id: Id, run_id: Id, compute_node_id: Id) -> JSON
 
 @router.put("/jobs/{job_id}/manage_status_change/{status}/{run_id}")
 def manage_status_change(
-    db: Db, job_id: Id, status: Annotated[JobStatus, Path()], run_id: Id
+    db: Db, job_id: Id, status: Annotated[JobStatus, Path()], run_id: Id, compute_node_id: IntQuery = None
 ) -> JSONResponse:
     with db.write() as connection:
-        states.change_status(connection, job_id, status, run_id)
+        states.change_status(connection, job_id, status, run_id, compute_node_id)
+        return JSONResponse(find_job(connection, job_id))
+
+
+@router.post("/jobs/{job_id}/retry/{run_id}")
+def retry(
+    db: Db,
+    job_id: Id,
+    run_id: Id,
+    max_retries: Annotated[int, Query(ge=INT64_MIN, le=INT64_MAX)],
+    compute_node_id: IntQuery = None,
+) -> JSONResponse:
+    with db.write() as connection:
+        states.retry(connection, job_id, run_id, max_retries, compute_node_id)
         return JSONResponse(find_job(connection, job_id))
 
 

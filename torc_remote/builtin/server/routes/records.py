@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from torc_remote.builtin.server.database import find, insert, record, update
-from torc_remote.builtin.server.errors import ApiError, invalid
+from torc_remote.builtin.server.errors import ApiError, invalid, not_served
+from torc_remote.builtin.server.holders import give_back
 from torc_remote.builtin.server.listing import IntQuery, PageQuery, fetch_page
 from torc_remote.builtin.server.models import (
     INT64_MAX,
@@ -14,9 +15,11 @@ from torc_remote.builtin.server.models import (
     ComputeNodeBody,
     JobStatus,
     ResourceRequirementsBody,
+    WorkerTokenBody,
 )
 from torc_remote.builtin.server.requirements import create_requirements, requirements_view
 from torc_remote.builtin.server.routes.context import Db, Id, new_router
+from torc_remote.builtin.server.worker_tokens import issue, register, revoke
 
 router = new_router()
 
@@ -48,11 +51,14 @@ def get_resource_requirements(db: Db, requirements_id: Id) -> JSONResponse:
 
 
 @router.post("/compute_nodes")
-def create_compute_node(db: Db, body: ComputeNodeBody) -> JSONResponse:
+def create_compute_node(db: Db, body: ComputeNodeBody, request: Request) -> JSONResponse:
     with db.write() as connection:
         find(connection, "workflow", body.workflow_id)
         values = body.given()
-        return JSONResponse({"id": insert(connection, "compute_node", values), **values})
+        node_id = insert(connection, "compute_node", values)
+        if token := request.scope.get("torc_worker"):
+            register(connection, token, node_id)
+        return JSONResponse({"id": node_id, **values})
 
 
 @router.get("/compute_nodes")
@@ -88,15 +94,20 @@ def update_compute_node(db: Db, node_id: Id, body: ComputeNodeBody) -> JSONRespo
         if body.workflow_id != node["workflow_id"]:
             raise invalid(f"Compute node {node_id} belongs to workflow {node['workflow_id']}")
         update(connection, "compute_node", node_id, body.given())
+        if body.is_active is False:
+            give_back(connection, node)
+            revoke(connection, node_id)
         return JSONResponse(record(find(connection, "compute_node", node_id)))
 
 
 @router.delete("/compute_nodes/{node_id}")
 def delete_compute_node(db: Db, node_id: Id) -> JSONResponse:
     with db.write() as connection:
-        deleted = record(find(connection, "compute_node", node_id))
+        deleted = find(connection, "compute_node", node_id)
         connection.execute("DELETE FROM compute_node WHERE id = ?", [node_id])
-    return JSONResponse(deleted)
+        give_back(connection, deleted)
+        revoke(connection, node_id)
+    return JSONResponse(record(deleted))
 
 
 @router.get("/results")
@@ -140,6 +151,15 @@ def list_remote_workers(db: Db, workflow_id: Id) -> JSONResponse:
         find(connection, "workflow", workflow_id)
         sql = "SELECT worker, workflow_id FROM remote_worker WHERE workflow_id = ? ORDER BY worker"
         return JSONResponse([record(row) for row in connection.execute(sql, [workflow_id])])
+
+
+@router.post("/workflows/{workflow_id}/worker_tokens")
+def create_worker_token(db: Db, workflow_id: Id, body: WorkerTokenBody, request: Request) -> JSONResponse:
+    """Not torc's: a credential for the worker of one host. 501 where there is no password to keep from it."""
+    if not request.app.state.has_password:
+        raise not_served("tokens for workers without a password")
+    with db.write() as connection:
+        return JSONResponse({"token": issue(connection, workflow_id, body.host)})
 
 
 @router.post("/workflows/{workflow_id}/remote_workers")
