@@ -14,7 +14,10 @@ options:
     type: str
     required: true
   workflow:
-    description: The script's first two arguments are torc_workflow_id and a short name for the server.
+    description:
+      - The script's first two arguments are torc_workflow_id and the workflow's key, which tells it apart from others
+        that had its number.
+      - The key is torc_workflow_key, else that of the inventory's torc_workflow_keys, else what the server says.
     type: bool
     default: false
   arguments:
@@ -72,7 +75,7 @@ from ansible.plugins.action import ActionBase
 try:
     from torc_remote import script as frame
     from torc_remote.client.config import Settings
-    from torc_remote.client.handoff import play_settings, play_url, server_key, worker_environment
+    from torc_remote.client.handoff import play_keys, play_settings, worker_environment
     from torc_remote.errors import TorcError
     from torc_remote.family import kill_children
     from torc_remote.ssh_errors import explain
@@ -182,7 +185,7 @@ class ActionModule(ActionBase):
         """
         words = [_text(argument) for argument in arguments]
         if workflow:
-            words = [_text(self._value("torc_workflow_id")), server_key(play_url(self._value)), *words]
+            words = [_text(self._value("torc_workflow_id")), play_keys(self._value, must=with_server), *words]
         environment = (
             worker_environment(self._settings(), self._value("torc_worker_url")) if with_server else {}
         )

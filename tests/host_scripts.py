@@ -13,6 +13,8 @@ from torc_remote import script as frame
 from torc_remote.sandbox import processes
 
 ROLES = Path(__file__).parent.parent / "roles"
+KEY = "1795373194001"
+"""Of the workflow 42, which was made in 2026."""
 SHELLS = {
     "dash": "dash",
     "busybox": "busybox",
@@ -74,8 +76,40 @@ class ScriptHost:
         self, script: str, *arguments: str, role: str, environment: Mapping[str, str] | None = None
     ) -> dict[str, str]:
         """Run a role's script; its answer. Fails the test when there is none."""
-        files = [*sorted((ROLES / "_common/files").glob("*.sh")), ROLES / role / "files" / script]
-        return self.run_text([file.read_text() for file in files], arguments, environment)
+        return self.run_text(_parts(script, role), arguments, environment)
+
+    def popen_start(self) -> "subprocess.Popen[bytes]":
+        """As `start`, for tests that end it in its midst: the process is the script's own."""
+        arguments = ("42", KEY, "torc_output", "", "1.0.0", "me")
+        text = frame.compose(
+            frame.new_nonce(), self._edited(_parts("start_worker.sh", "start_worker")), arguments
+        )
+        process = subprocess.Popen(
+            self._command(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            env={"HOME": os.fspath(self.home), "PATH": self.path},
+        )
+        assert process.stdin
+        process.stdin.write(text)
+        process.stdin.close()
+        return process
+
+    def _edited(self, parts: Sequence[str]) -> Sequence[str]:
+        for old, new in self.edits.items():
+            parts = [part.replace(old, new) for part in parts]
+        return parts
+
+    def shim(self, name: str, text: str) -> Path:
+        """Put a shell script of this name before the host's own programs; it finds the real one as ``$real``."""
+        directory = self.home / "shims"
+        directory.mkdir(exist_ok=True)
+        file = directory / name
+        file.write_text(f"#!/bin/sh\nreal={shutil.which(name)}\n{text}\n")
+        file.chmod(0o755)
+        if not self.path.startswith(f"{directory}:"):
+            self.path = f"{directory}:{self.path}"
+        return file
 
     def run_text(
         self,
@@ -83,8 +117,7 @@ class ScriptHost:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> dict[str, str]:
-        for old, new in self.edits.items():
-            parts = [part.replace(old, new) for part in parts]
+        parts = self._edited(parts)
         nonce = frame.new_nonce()
         done = subprocess.run(
             self._command(),
@@ -115,31 +148,33 @@ class ScriptHost:
         torc.write_text(text)
         torc.chmod(0o755)
 
-    def start(self, output_dir: str = "torc_output") -> dict[str, str]:
-        return self.run(
-            "start_worker.sh", "42", "aaaaaaaa", output_dir, "", "1.0.0", "me", role="start_worker"
-        )
+    def start(self, output_dir: str = "torc_output", key: str = KEY) -> dict[str, str]:
+        return self.run("start_worker.sh", "42", key, output_dir, "", "1.0.0", "me", role="start_worker")
 
     def verify(self) -> dict[str, str]:
-        return self.run("verify_worker.sh", "42", "aaaaaaaa", "", "0", "10", role="start_worker")
+        return self.run("verify_worker.sh", "42", KEY, "", "0", "10", role="start_worker")
 
-    def status(self) -> dict[str, str]:
-        return self.run("status.sh", "42", "aaaaaaaa", "", role="status")
+    def status(self, key: str = KEY) -> dict[str, str]:
+        return self.run("status.sh", "42", key, "", role="status")
 
-    def stop(self, force: bool = False, grace: int = 20) -> dict[str, str]:
-        return self.run("stop.sh", "42", "aaaaaaaa", "", str(grace), "1" if force else "0", role="stop")
+    def stop(self, force: bool = False, grace: int = 20, key: str = KEY) -> dict[str, str]:
+        return self.run("stop.sh", "42", key, "", str(grace), "1" if force else "0", role="stop")
 
-    def pack(self, known: str = "") -> dict[str, str]:
-        return self.run("pack_logs.sh", "42", "aaaaaaaa", "", "0", known, "0", "0", role="fetch_logs")
+    def state(self, key: str = KEY) -> Path:
+        """The worker's state directory."""
+        return self.home / ".local/state/torc-remote" / os.uname().nodename / f"42-{key}"
+
+    def pack(self, known: str = "", key: str = KEY) -> dict[str, str]:
+        return self.run("pack_logs.sh", "42", key, "", "0", known, "0", "0", role="fetch_logs")
 
     def discard(self, archive: str) -> dict[str, str]:
         return self.run("discard_archive.sh", archive, role="fetch_logs")
 
-    def delete(self, manifest: str = "", output_dir: str = "") -> dict[str, str]:
-        return self.run("delete_logs.sh", "42", "aaaaaaaa", output_dir, "0", manifest, role="delete_logs")
+    def delete(self, manifest: str = "", output_dir: str = "", key: str = KEY) -> dict[str, str]:
+        return self.run("delete_logs.sh", "42", key, output_dir, "0", manifest, role="delete_logs")
 
     def forget(self) -> dict[str, str]:
-        return self.run("forget_lost.sh", "42", "aaaaaaaa", role="delete_logs")
+        return self.run("forget_lost.sh", "42", KEY, role="delete_logs")
 
     def pids(self) -> set[int]:
         """What was started from this home and lives."""
@@ -148,6 +183,11 @@ class ScriptHost:
     def end(self) -> None:
         """Kill what was started from this home."""
         processes.signal_all(self.pids(), signal.SIGKILL)
+
+
+def _parts(script: str, role: str) -> list[str]:
+    files = [*sorted((ROLES / "_common/files").glob("*.sh")), ROLES / role / "files" / script]
+    return [file.read_text() for file in files]
 
 
 def toolbox(directory: Path, without: Sequence[str] = (), extra: Sequence[str] = ()) -> str:

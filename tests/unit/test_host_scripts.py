@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.fault_support import alive
-from tests.host_scripts import WORKER, ScriptHost, installed_shells, toolbox
+from tests.host_scripts import KEY, WORKER, ScriptHost, installed_shells, toolbox
 from tests.support import wait_until
 
 NODE = "node 7 2026-11-22T18:46:53Z"
@@ -135,7 +135,7 @@ def test_without_stat_nothing_is_packed(host: ScriptHost, tmp_path: Path) -> Non
 def test_archives_left_behind_long_ago_are_removed(host: ScriptHost) -> None:
     """Not younger ones, which another collector may be reading."""
     start_and_end(host)
-    old, young = (Path(tempfile.mkdtemp(prefix="torc-logs-42-aaaaaaaa.", dir="/tmp")) for _ in range(2))
+    old, young = (Path(tempfile.mkdtemp(prefix=f"torc-logs-42-{KEY}.", dir="/tmp")) for _ in range(2))
     (old / "logs.tar.gz").touch()
     long_ago = time.time() - 3 * 86400
     os.utime(old, (long_ago, long_ago))

@@ -1,9 +1,9 @@
 # shellcheck shell=sh
-# pack_logs.sh WORKFLOW SERVER OUTPUT_DIR ALL_WORKFLOWS KNOWN_MANIFEST CHECK BECOME: packs the logs into a private file.
+# pack_logs.sh WORKFLOW KEYS OUTPUT_DIR ALL_WORKFLOWS KNOWN_MANIFEST CHECK BECOME: packs the logs into a private file.
 # A small archive comes with the answer, for a larger one its file is named. Answers `unchanged` without packing when
 # the manifest is the one that the caller has collected before, and `uncollected` when CHECK says that nothing may be
 # changed. BECOME 1: somebody else logs in and fetches it.
-workflow=$1 server=$2 output_dir=$3 all=$4 known=$5 check=$6 become=$7
+workflow=$1 keys=$2 output_dir=$3 all=$4 known=$5 check=$6 become=$7
 umask 077
 file=logs.tar.gz mask=077
 if [ "$become" = 1 ]; then
@@ -13,7 +13,7 @@ fi
 
 # Archives that a lost connection left behind; younger ones may be another collector's.
 sweep() {
-  for old in "$1/torc-logs-$workflow-$server."*; do
+  for old in "$1/torc-logs-$workflow-$key."*; do
     [ ! -O "$old" ] || find "$old" -prune -type d -mtime +1 -exec rm -rf {} + 2>/dev/null
   done
 }
@@ -35,17 +35,17 @@ pack() {
   for place in "${TMPDIR:-/tmp}" /tmp /var/tmp "$state_home"; do
     [ -d "$place" ] || continue
     sweep "$place"
-    tmp=$(mktemp -d "$place/torc-logs-$workflow-$server.XXXXXX" 2>/dev/null) || continue
+    tmp=$(mktemp -d "$place/torc-logs-$workflow-$key.XXXXXX" 2>/dev/null) || continue
     if archive 2>/dev/null && [ -s "$tmp/code" ]; then return; fi
     rm -rf "$tmp"
   done
   fail failed "the logs could not be packed: no room for the archive in ${TMPDIR:-/tmp}, /var/tmp or $state_home"
 }
 
-locate_output "$workflow" "$server" "$output_dir" || finish absent "there is no directory $output"
+locate_output "$workflow" "$keys" "$output_dir" || finish absent "there is no directory $output"
 cd "$output" || finish absent "there is no directory $output"
 whole=0
-if [ "$all" = 1 ] || exclusive "$workflow" "$server"; then whole=1; fi
+if [ "$all" = 1 ] || exclusive "$workflow"; then whole=1; fi
 files=$(listing "$whole" "$workflow" 2>/dev/null)
 if [ -z "$files" ]; then
   [ -z "$(selected_files "$whole" "$workflow" -print | head -n 1)" ] ||

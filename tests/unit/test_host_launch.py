@@ -1,0 +1,276 @@
+"""The launch of a worker, its lock and its processes, without ssh: whatever is slow, killed or left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.fault_support import alive, canary
+from tests.host_scripts import KEY, WORKER, ScriptHost, installed_shells
+from tests.support import wait_until
+
+OTHER_KEY = "1795373194999"
+# A job's process that nothing but its mark tells: forked twice, in a session of its own, without descriptors.
+DAEMON = f"""{sys.executable} -c '
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        for number in range(3): os.close(number)
+        time.sleep(613)
+    os._exit(0)
+os.wait()'"""
+IMPATIENT = {"launch_patience=25": "launch_patience=1"}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[ScriptHost]:
+    home = tmp_path / "home"
+    home.mkdir()
+    host = ScriptHost(home)
+    host.install_worker()
+    yield host
+    host.end()
+    wait_until(lambda: not host.pids())
+
+
+def workers(host: ScriptHost) -> set[int]:
+    """The processes `torc run 42` of the host."""
+    found = set()
+    for pid in host.pids():
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if any(words[at : at + 2] == [b"run", b"42"] and words[at - 1].endswith(b"torc") for at in (1, 2)):
+            found.add(pid)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("program", "text"),
+    [
+        ("setsid", 'sleep 3\nexec $real "$@"'),
+        ("nohup", 'sleep 3\nexec $real "$@"'),
+        ("setsid", '(sleep 3; exec $real "$@") &'),
+        ("setsid", 'echo "no session for you" >&2; exit 1'),
+        ("mv", 'case $2 in */taken.*) sleep 3;; esac\nexec $real "$@"'),
+    ],
+)
+def test_a_launch_that_is_given_up_starts_nothing_later(host: ScriptHost, program: str, text: str) -> None:
+    host.edits = IMPATIENT
+    shim = host.shim(program, text)
+    first = host.start()
+    assert first["state"] == "failed"
+    assert "nothing will start later" in first["msg"]
+    shim.unlink()
+    second = host.start()
+    assert second["state"] == "started"
+    wait_until(lambda: len(workers(host)) == 1)
+    wait_until(lambda: not any(b"shims/" in _cmdline(pid) for pid in host.pids()))
+    assert workers(host) == {int(second["pid"])}
+    assert not [*host.state().glob("ticket.*"), *host.state().glob("lock*")]
+
+
+def _cmdline(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@pytest.mark.parametrize("program", ["setsid", "nohup"])
+def test_the_launch_of_a_command_that_was_killed_comes_to_nothing(host: ScriptHost, program: str) -> None:
+    shim = host.shim(program, 'sleep 2\nexec $real "$@"')
+    starter = host.popen_start()
+    wait_until(lambda: any(b"shims/" in _cmdline(pid) for pid in host.pids()))
+    starter.kill()
+    starter.wait()
+    shim.unlink()
+    second = host.start()
+    assert second["state"] == "started"
+    wait_until(lambda: not any(b"shims/" in _cmdline(pid) for pid in host.pids()))
+    assert workers(host) == {int(second["pid"])}
+
+
+SLOW_RECORD = 'case $2 in */record) case $1 in */taken.*) sleep 2;; esac;; esac\nexec $real "$@"'
+SLOW_TICKET = 'case $2 in */taken.*) $real "$@" && sleep 2; exit;; esac\nexec $real "$@"'
+
+
+@pytest.mark.parametrize("text", [SLOW_RECORD, SLOW_TICKET], ids=["started", "about to start"])
+@pytest.mark.parametrize("command", ["start", "stop", "delete"])
+def test_a_launch_that_goes_on_without_its_command_is_waited_for(
+    host: ScriptHost, text: str, command: str
+) -> None:
+    shim = host.shim("mv", text)
+    starter = host.popen_start()
+    wait_until(lambda: list(host.state().glob("taken.*/parent")))
+    starter.kill()
+    starter.wait()
+    shim.unlink()
+    if command == "start":
+        second = host.start()
+        assert second["state"] == "already_running"
+        assert workers(host) == {int(second["pid"])}
+    elif command == "stop":
+        assert host.stop()["state"] == "stopped"
+        assert not workers(host)
+    else:
+        assert "still running" in host.delete()["msg"]
+
+
+def test_a_suspended_launch_is_named_and_ended_by_force(host: ScriptHost) -> None:
+    host.edits = {"settle_launch 20": "settle_launch 1", "settle_launch 10": "settle_launch 1"}
+    host.shim("mv", SLOW_TICKET)
+    starter = host.popen_start()
+    (parent,) = wait_until(lambda: [f for f in host.state().glob("taken.*/parent") if f.read_text()])
+    pid = int(parent.read_text().split()[0])
+    os.kill(pid, signal.SIGSTOP)
+    starter.kill()
+    starter.wait()
+    assert f"(PID {pid})" in host.status()["reason"]
+    assert f"(PID {pid})" in host.start()["msg"]
+    assert f"(PID {pid})" in host.stop()["msg"]
+    assert host.stop(force=True)["state"] == "not_running"
+    wait_until(lambda: not alive(pid))
+    assert host.start()["state"] == "started"
+
+
+def boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def test_no_lock_of_the_dead_is_in_the_way(host: ScriptHost) -> None:
+    assert host.start()["state"] == "started"
+    host.stop()
+    state = host.state()
+    dead = [f"999999:1:{boot()}", f"{os.getpid()}:1:{boot()}", "1:1:another-boot", "garbage", "::"]
+    for number, owner in enumerate(dead):
+        (state / "lock").symlink_to(owner)
+        if number % 2:
+            (state / "lock.break").mkdir()
+            (state / f"lock.{owner.replace(':', '_')}").symlink_to(f"999998:1:{boot()}")
+        assert host.stop()["state"] == "not_running", owner
+        assert not list(state.glob("lock*")), owner
+
+
+def test_a_lock_on_another_machine_holds_for_a_while(host: ScriptHost) -> None:
+    host.start()
+    host.edits = {'"$lock_tries" -lt 150': '"$lock_tries" -lt 2'}
+    now = int(subprocess.check_output(["date", "+%s"]))
+    lock = host.state() / "lock"
+    for age, state in ((0, "busy"), (-5000, "stopped"), (5000, "not_running")):
+        lock.symlink_to(f"999999:1:another-boot/another-machine.1/{now + age}")
+        assert host.stop()["state"] == state, age
+        lock.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("shell", [shell for shell in installed_shells() if shell in ("dash", "zsh")])
+def test_of_many_that_find_a_dead_owner_one_gets_the_lock(host: ScriptHost, shell: str) -> None:
+    host.shell = shell
+    host.state().mkdir(parents=True)
+    (host.state() / "lock").symlink_to(f"999999:1:{boot()}")
+    with ThreadPoolExecutor(6) as pool:
+        states = sorted(answer["state"] for answer in pool.map(lambda _: host.start(), range(6)))
+    assert states == ["already_running"] * 5 + ["started"]
+    assert len(workers(host)) == 1
+    assert not list(host.state().glob("lock*"))
+
+
+def test_run_beside_delete_logs(host: ScriptHost) -> None:
+    """Each is well or says why not, and what runs in the end is known."""
+    host.start()
+    host.stop()
+    for _ in range(3):
+        with ThreadPoolExecutor(3) as pool:
+            deletion = pool.submit(host.delete)
+            start, stop = pool.submit(host.start), pool.submit(host.stop)
+        assert start.result()["state"] == "started", start.result()
+        assert deletion.result()["state"] in ("deleted", "absent", "live"), deletion.result()
+        assert stop.result()["state"] in ("stopped", "not_running"), stop.result()
+        host.stop()
+        wait_until(lambda: not host.pids())
+
+
+def with_job(host: ScriptHost, job: str) -> None:
+    """Let the worker's job start this, and another one stay."""
+    (host.home / ".local/bin/torc").write_text(WORKER.replace("sleep 611 &", f"{job} &\nsleep 611 &"))
+
+
+def daemons(host: ScriptHost) -> set[int]:
+    return {pid for pid in host.pids() if b"sleep(613)" in _cmdline(pid)}
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("proc", ["/proc", "/no-such-place"])
+def test_what_a_job_left_behind_is_the_workers(host: ScriptHost, force: bool, proc: str) -> None:
+    host.edits = {"/proc": proc}
+    with_job(host, DAEMON)
+    worker = int(host.start()["pid"])
+    wait_until(lambda: len(daemons(host)) == 1)
+    assert host.stop(force)["state"] == "stopped"
+    assert not daemons(host)
+    worker = int(host.start()["pid"])
+    wait_until(lambda: len(daemons(host)) == 1)
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: not alive(worker))
+    assert "still running (PID" in host.status()["reason"]
+    refused = host.delete()
+    assert refused["state"] == "live"
+    assert "processes of its jobs are still running (PID" in refused["msg"]
+    assert host.start()["state"] == "started"
+    wait_until(lambda: len(daemons(host)) == 1)
+    assert host.stop(force)["state"] == "stopped"
+    assert not daemons(host)
+    wait_until(lambda: not host.pids())
+    assert host.delete()["state"] == "deleted"
+
+
+@pytest.mark.parametrize("proc", ["/proc", "/no-such-place"])
+def test_nobody_elses_process_is_signalled(host: ScriptHost, proc: str) -> None:
+    """What bears another worker's mark, one that only begins alike, or speaks of ours in another variable."""
+    host.edits = {"/proc": proc}
+    marks = [
+        f"_TORC_REMOTE_WORKER={host.state(OTHER_KEY)}",
+        f"_TORC_REMOTE_WORKER={host.state()}0",
+        f"NOTE_TORC_REMOTE_WORKER={host.state()}",
+        f"NOTE=x_TORC_REMOTE_WORKER={host.state()}",
+    ]
+    for force in (False, True):
+        host.start()
+        with (
+            canary("env", marks[0], "sleep", "600"),
+            canary("env", marks[1], "sleep", "600"),
+            canary("env", marks[2], "sleep", "600"),
+            canary("env", marks[3], "sleep", "600"),
+        ):
+            assert host.stop(force)["state"] == "stopped"
+            assert host.stop(force)["state"] == "not_running"
+
+
+def test_without_a_key_the_only_workflow_of_this_number_is_meant(host: ScriptHost) -> None:
+    assert host.status(key="")["state"] == "none"
+    assert host.start(key="")["state"] == "failed"
+    first = host.start()
+    assert host.status(key="")["pid"] == first["pid"]
+    second = host.start(key=OTHER_KEY)
+    assert second["state"] == "started"
+    for answer in (host.status(key=""), host.stop(key="")):
+        assert answer["state"] == "ambiguous"
+        assert f"{KEY}, {OTHER_KEY}" in answer["msg"]
+    assert host.stop()["state"] == "stopped"
+    assert alive(int(second["pid"]))
+    assert host.stop(key=OTHER_KEY)["state"] == "stopped"
+    assert host.delete()["state"] == "deleted"
+    assert (host.home / f"torc_output/server-{OTHER_KEY}").exists()
+    assert host.stop(key="")["state"] == "not_running"
+    assert host.delete(key="")["state"] == "deleted"
+    assert not (host.home / "torc_output").exists()
+
+
+def test_the_worker_of_another_database_is_another(host: ScriptHost) -> None:
+    first = host.start()
+    second = host.start(key=OTHER_KEY)
+    assert (second["state"], first["output_dir"]) == ("started", str(host.home / "torc_output"))
+    assert second["output_dir"] == f"{first['output_dir']}/server-{OTHER_KEY}"
+    assert host.stop(key=OTHER_KEY)["state"] == "stopped"
+    assert host.status()["state"] == "running"
