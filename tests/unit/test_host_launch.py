@@ -1,6 +1,8 @@
 """The launch of a worker, its lock and its processes, without ssh: whatever is slow, killed or left behind."""
 
 import os
+import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,9 @@ from tests.fault_support import alive, canary
 from tests.host_scripts import KEY, WORKER, ScriptHost, installed_shells
 from tests.support import wait_until
 
-OTHER_KEY = "1795373194999"
+OTHER_KEY = "1700000000999"
+OLD_KEY = "0a1b2c3d"
+BOTH_KEYS = f"{KEY} {OLD_KEY}"
 # A job's process that nothing but its mark tells: forked twice, in a session of its own, without descriptors.
 DAEMON = f"""{sys.executable} -c '
 import os, time
@@ -274,3 +278,108 @@ def test_the_worker_of_another_database_is_another(host: ScriptHost) -> None:
     assert second["output_dir"] == f"{first['output_dir']}/server-{OTHER_KEY}"
     assert host.stop(key=OTHER_KEY)["state"] == "stopped"
     assert host.status()["state"] == "running"
+
+
+@pytest.fixture
+def other_user() -> str:
+    """Somebody else on the host."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can act as another user")
+    return "nobody"
+
+
+def refused(host: ScriptHost, output: Path, *words: str) -> None:
+    answer = host.start(str(output))
+    assert answer["state"] == "failed", answer
+    assert all(word in answer["msg"] for word in words), answer["msg"]
+    assert not workers(host)
+
+
+def test_an_output_directory_of_others_is_refused(host: ScriptHost, other_user: str, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    theirs = shared / "theirs"
+    theirs.mkdir()
+    shutil.chown(theirs, other_user)
+    theirs.chmod(0o777)
+    refused(host, theirs, "belongs to another user", "--output-dir")
+    secret = host.home / "secret"
+    secret.mkdir()
+    for planted in (shared / "planted", shared / "dangling"):
+        planted.symlink_to(secret if planted.name == "planted" else tmp_path / "nothing")
+        os.lchown(planted, pwd.getpwnam(other_user).pw_uid, -1)
+        refused(host, planted, str(planted), "symbolic link of another user")
+        refused(host, planted / "deeper/still", str(planted), "symbolic link of another user")
+    assert not list(secret.iterdir())
+    assert host.start(str(shared / "ours"))["state"] == "started"
+    assert (shared / "ours").stat().st_mode & 0o022 == 0
+    host.stop()
+    shutil.chown(shared / "ours", other_user)
+    assert "belongs to another user" in host.delete()["msg"]
+    assert (shared / "ours/.torc-remote").exists()
+
+
+def test_an_own_output_directory_that_others_may_write_to(host: ScriptHost, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    output.chmod(0o777)
+    refused(host, output, "written to by every user", "chmod o-w")
+    output.chmod(0o775)
+    os.chown(output, -1, 12345)
+    refused(host, output, "other members of its group")
+    assert not list(output.iterdir())
+    os.chown(output, -1, os.getegid())
+    assert host.start(str(output))["state"] == "started"
+
+
+def test_links_and_pipes_in_the_place_of_our_files(host: ScriptHost) -> None:
+    victim = host.home / "victim"
+    victim.write_text("precious")
+    output = host.home / "torc_output"
+    output.mkdir()
+    log = output / f"torc_worker_42_{os.uname().nodename}_{KEY}.log"
+    for name in (log, output / ".torc-remote"):
+        name.symlink_to(victim)
+        refused(host, output, str(name), "no regular file")
+        name.unlink()
+        os.mkfifo(name)
+        refused(host, output, str(name), "no regular file")
+        name.unlink()
+    assert victim.read_text() == "precious"
+    assert host.start()["state"] == "started"
+
+
+def test_links_of_ones_own_are_followed(host: ScriptHost, tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    (host.home / "torc_output").symlink_to(tmp_path / "scratch")
+    assert host.start()["output_dir"] == str(tmp_path / "scratch")
+
+
+def test_a_worker_that_an_earlier_version_started_is_found(host: ScriptHost) -> None:
+    first = host.start(key=OLD_KEY)
+    assert first["state"] == "started"
+    assert host.status(key=BOTH_KEYS)["pid"] == first["pid"]
+    assert host.start(key=BOTH_KEYS)["state"] == "already_running"
+    assert host.delete(key=BOTH_KEYS)["state"] == "live"
+    stopped = host.stop(key=BOTH_KEYS)
+    assert (stopped["state"], stopped["pid"], stopped["nodes"][:6]) == ("stopped", first["pid"], "node 7")
+    second = host.start(key=BOTH_KEYS)
+    assert (second["state"], second["output_dir"]) == ("started", first["output_dir"])
+    assert not host.state(OLD_KEY).exists()
+    assert host.status()["pid"] == second["pid"], "also under another name of the server"
+    assert host.stop()["state"] == "stopped"
+    assert host.pack(key=BOTH_KEYS)["state"] == "packed"
+    assert host.delete(key=BOTH_KEYS)["state"] == "deleted"
+    assert not (host.home / "torc_output").exists()
+
+
+def test_a_worker_that_is_older_than_the_workflow_is_not_its_own(host: ScriptHost) -> None:
+    """An earlier version started it for the workflow of this number in a database that was there before."""
+    first = host.start(key=OLD_KEY)
+    keys = f"{(int(first['since']) + 3600) * 1000} {OLD_KEY}"
+    assert host.status(key=keys)["state"] == "none"
+    second = host.start(key=keys)
+    assert second["state"] == "started"
+    assert host.stop(key=keys)["pid"] == second["pid"]
+    assert alive(int(first["pid"]))

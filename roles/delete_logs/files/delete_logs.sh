@@ -11,6 +11,7 @@ refuse() { fail refused "$1. Nothing was removed"; }
 # A directory is never removed for its name alone, but these are refused before anyone looks inside.
 guard_output() {
   [ ! -L "${path%/}" ] || refuse "$path is a symbolic link"
+  owned "$output" || refuse "$output $foreign"
   case $library_home/ in
   "${output%/}"/*) refuse "$output is the home directory or above it" ;;
   esac

@@ -52,43 +52,64 @@ prepare_output() {
   absolute "$output_dir"
   output=$path
   created=0
+  own_links "$output" || refuse_output
   if [ ! -e "$output" ]; then
-    mkdir -p "$output" 2>/dev/null && created=1
+    (umask go-w && mkdir -p "$output") 2>/dev/null && created=1
   fi
   [ -d "$output" ] || fail failed "the output directory $output cannot be made or is not a directory"
   output=$(cd "$output" && pwd -P && printf x) || fail failed "the output directory $path cannot be entered"
   output=${output%"$nl"x}
   cd "$output" || fail failed "the output directory $output cannot be entered"
+  own_alone . || refuse_output
   if taken "$workflow"; then
     use_own_subdirectory
   fi
+}
+
+# Behind it every failure has to tell that no worker runs here, see fail_marked.
+mark_output() {
+  plain_file "$output/.torc-remote" || fail failed "$output/.torc-remote is no regular file"
   { printf 'started %s %s %s created=%s\n' "$workflow" "$key" "$name" "$created" >>"$output/.torc-remote"; } 2>/dev/null ||
     fail failed "the output directory $output cannot be written to (is the disk full?)"
+}
+
+refuse_output() {
+  fail failed "the output directory $output $foreign, so others could exchange what the worker writes there. \
+Name a directory of your own with --output-dir"
 }
 
 use_own_subdirectory() {
   [ -d "server-$key" ] || printf 'holds %s %s %s\n' "$workflow" "$key" "$name" >>.torc-remote
   output=$output/server-$key
   created=1
-  mkdir -p "$output" || fail failed "the output directory $output cannot be made"
+  (umask go-w && mkdir -p "$output") || fail failed "the output directory $output cannot be made"
+}
+
+# fail_marked STATE MESSAGE: as `fail`
+fail_marked() {
+  r_output=$output
+  note_end "$workflow" 2>/dev/null
+  fail "$@"
 }
 
 # The CA goes to a private file, as the worker takes it by name.
 prepare_ca() {
   [ -n "$ca_pem" ] || return 0
-  (umask 077 && printf '%s\n' "$ca_pem" >"$dir/ca.pem") || fail failed "cannot write $dir/ca.pem"
+  rm -f "$dir/ca.pem"
+  (umask 077 && printf '%s\n' "$ca_pem" >"$dir/ca.pem") || fail_marked failed "cannot write $dir/ca.pem"
   export TORC_TLS_CA_CERT="$dir/ca.pem"
 }
 
 prepare_log() {
   log=$output/torc_worker_${workflow}_${name}_$key.log
-  { : >>"$log"; } 2>/dev/null || fail failed "cannot write the log $log"
+  plain_file "$log" || fail failed "the log $log is no regular file"
+  { printf '' >>"$log"; } 2>/dev/null || fail failed "cannot write the log $log"
   offset=$(wc -c <"$log" | tr -d ' ')
 }
 
 # The launch's ticket, which holds the record's beginning.
 prepare_record() {
-  [ "$exit_code" = 0 ] || keep_nodes || fail failed "cannot write $dir/lost (is the disk full?)"
+  [ "$exit_code" = 0 ] || keep_nodes || fail_marked failed "cannot write $dir/lost (is the disk full?)"
   know_boot
   launch=$$-$(now)
   {
@@ -100,10 +121,10 @@ prepare_record() {
       } >"$dir/ticket.$launch.new/record"
   } 2>/dev/null || {
     rm -rf "$dir/ticket.$launch.new"
-    fail failed "cannot write the worker's record in $dir (is the disk full?)"
+    fail_marked failed "cannot write the worker's record in $dir (is the disk full?)"
   }
   rm -f "$dir/record" "$dir"/exit.* 2>/dev/null
-  [ ! -e "$dir/record" ] || fail failed "cannot replace the record $dir/record"
+  [ ! -e "$dir/record" ] || fail_marked failed "cannot replace the record $dir/record"
 }
 
 # The worker's parent and leader of its session. It writes the record while it alone can reap the worker, so
@@ -162,7 +183,7 @@ launch() {
   printf '%s\n' "$parent" | own_session /bin/sh -s "$dir" "$launch" "ended $workflow $key $name" "$output/.torc-remote" \
     "$torc" run "$workflow" --output-dir "$output" "$@" >>"$log" 2>&1 &
   await_record "$!"
-  load_record "$dir/record" || fail failed "the worker could not be recorded in $dir (is the disk full?). \
+  load_record "$dir/record" || fail_marked failed "the worker could not be recorded in $dir (is the disk full?). \
 It was not started"
 }
 
@@ -193,7 +214,7 @@ hurry() {
 give_up() {
   withdraw_launch || return 0
   launch_said=$(tail -c "+$((offset + 1))" "$log" | tail -n 1)
-  fail failed "the worker's launch was withdrawn, as it had not begun after $launch_patience s (a stalled disk, heavy load?)\
+  fail_marked failed "the worker's launch was withdrawn, as it had not begun after $launch_patience s (a stalled disk, heavy load?)\
 ${launch_said:+. Last line: $launch_said}. Nothing was started and nothing will start later"
 }
 
@@ -201,6 +222,7 @@ ${launch_said:+. Last line: $launch_said}. Nothing was started and nothing will 
 make_state_dir() {
   locate "$workflow" "$keys"
   (umask 077 && mkdir -p "$dir") 2>/dev/null || fail failed "cannot create $dir (is the home directory writable?)"
+  own_alone "$dir" || fail failed "the worker's directory $dir $foreign"
 }
 
 launch_patience=25
@@ -215,8 +237,9 @@ adopt
 find_torc "$executable"
 [ -n "$version" ] || torc_version
 prepare_output
-prepare_ca
 prepare_log
+mark_output
+prepare_ca
 prepare_record
 launch "$@"
 changed
