@@ -57,10 +57,10 @@ def workers(host: ScriptHost) -> set[int]:
     ("program", "text"),
     [
         ("setsid", 'sleep 3\nexec $real "$@"'),
-        ("nohup", 'sleep 3\nexec $real "$@"'),
-        ("setsid", '(sleep 3; exec $real "$@") &'),
+        pytest.param("nohup", 'sleep 3\nexec $real "$@"', marks=pytest.mark.slow),
+        pytest.param("setsid", '(sleep 3; exec $real "$@") &', marks=pytest.mark.slow),
         ("setsid", 'echo "no session for you" >&2; exit 1'),
-        ("mv", 'case $2 in */taken.*) sleep 3;; esac\nexec $real "$@"'),
+        pytest.param("mv", 'case $2 in */taken.*) sleep 3;; esac\nexec $real "$@"', marks=pytest.mark.slow),
     ],
 )
 def test_a_launch_that_is_given_up_starts_nothing_later(host: ScriptHost, program: str, text: str) -> None:
@@ -82,7 +82,7 @@ def _cmdline(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-@pytest.mark.parametrize("program", ["setsid", "nohup"])
+@pytest.mark.parametrize("program", ["setsid", pytest.param("nohup", marks=pytest.mark.slow)])
 def test_the_launch_of_a_command_that_was_killed_comes_to_nothing(host: ScriptHost, program: str) -> None:
     shim = host.shim(program, 'sleep 2\nexec $real "$@"')
     starter = host.popen_start()
@@ -101,7 +101,9 @@ SLOW_TICKET = 'case $2 in */taken.*) $real "$@" && sleep 2; exit;; esac\nexec $r
 
 
 @pytest.mark.parametrize("text", [SLOW_RECORD, SLOW_TICKET], ids=["started", "about to start"])
-@pytest.mark.parametrize("command", ["start", "stop", "delete"])
+@pytest.mark.parametrize(
+    "command", ["start", *(pytest.param(c, marks=pytest.mark.slow) for c in ("stop", "delete"))]
+)
 def test_a_launch_that_goes_on_without_its_command_is_waited_for(
     host: ScriptHost, text: str, command: str
 ) -> None:
@@ -122,6 +124,7 @@ def test_a_launch_that_goes_on_without_its_command_is_waited_for(
         assert "still running" in host.delete()["msg"]
 
 
+@pytest.mark.slow
 def test_a_suspended_launch_is_named_and_ended_by_force(host: ScriptHost) -> None:
     host.edits = {"settle_launch 20": "settle_launch 1", "settle_launch 10": "settle_launch 1"}
     host.shim("mv", SLOW_TICKET)
@@ -168,7 +171,10 @@ def test_a_lock_on_another_machine_holds_for_a_while(host: ScriptHost) -> None:
         lock.unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("shell", [shell for shell in installed_shells() if shell in ("dash", "zsh")])
+@pytest.mark.parametrize(
+    "shell",
+    [name if name == "dash" else pytest.param(name, marks=pytest.mark.slow) for name in installed_shells()],
+)
 def test_of_many_that_find_a_dead_owner_one_gets_the_lock(host: ScriptHost, shell: str) -> None:
     host.shell = shell
     host.state().mkdir(parents=True)
@@ -204,7 +210,7 @@ def daemons(host: ScriptHost) -> set[int]:
     return {pid for pid in host.pids() if b"sleep(613)" in _cmdline(pid)}
 
 
-@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("force", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("proc", ["/proc", "/no-such-place"])
 def test_what_a_job_left_behind_is_the_workers(host: ScriptHost, force: bool, proc: str) -> None:
     host.edits = {"/proc": proc}
@@ -220,7 +226,7 @@ def test_what_a_job_left_behind_is_the_workers(host: ScriptHost, force: bool, pr
     assert "still running (PID" in host.status()["reason"]
     refused = host.delete()
     assert refused["state"] == "live"
-    assert "processes of its jobs are still running (PID" in refused["msg"]
+    assert "jobs of a worker that was killed are still running there (PID" in refused["msg"]
     assert host.start()["state"] == "started"
     wait_until(lambda: len(daemons(host)) == 1)
     assert host.stop(force)["state"] == "stopped"
@@ -320,11 +326,18 @@ def test_an_output_directory_of_others_is_refused(host: ScriptHost, other_user: 
     assert (shared / "ours/.torc-remote").exists()
 
 
-def test_an_own_output_directory_that_others_may_write_to(host: ScriptHost, tmp_path: Path) -> None:
+def test_an_own_output_directory_that_others_may_write_to(
+    host: ScriptHost, other_user: str, tmp_path: Path
+) -> None:
     output = tmp_path / "out"
     output.mkdir()
     output.chmod(0o777)
     refused(host, output, "written to by every user", "chmod o-w")
+    output.chmod(0o1777)
+    (output / "planted").symlink_to("/etc")
+    os.lchown(output / "planted", 12345, -1)
+    refused(host, output, "holds planted of another user")
+    (output / "planted").unlink()
     output.chmod(0o775)
     os.chown(output, -1, 12345)
     refused(host, output, "other members of its group")

@@ -17,10 +17,17 @@ owned() {
 }
 
 # own_alone DIR: is it this account's, with nobody else who may write to it? Fails with `foreign`. A user's private group
-# is the user; where even a private file looks open to all, modes mean nothing.
+# is the user; where even a private file looks open to all, modes mean nothing; in a sticky directory others can't exchange
+# what is there, so it does as long as they have put nothing there.
 own_alone() {
   owned "$1" || return 1
   case $o_facts in
+  ?????????[tT]*)
+    a_file=$(find "$1"/. ! -name . -prune ! -user "$o_uid" -print | head -n 1)
+    [ -n "$a_file" ] || return 0
+    foreign="holds ${a_file##*/} of another user"
+    return 1
+    ;;
   ????????w*) foreign="may be written to by every user (chmod o-w helps)" ;;
   ?????w*)
     [ "${o_facts##* }" != "$(id -g)" ] || [ "$(id -gn)" != "$(id -un)" ] || return 0

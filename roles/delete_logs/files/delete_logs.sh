@@ -87,18 +87,23 @@ if lock; then
 fi
 there=1
 locate_output "$workflow" "$keys" "$output_dir" || there=0
+if [ "$there" = 1 ]; then
+  guard_output
+  live=$(live_worker | sort -u | paste -s -d , -)
+  [ -z "$live" ] || fail live "a worker is still running there ($live). Stop it first"
+fi
 [ "$found" != running ] || fail live "the worker is still running (PID $r_pid). Stop it first"
 live=$(live_jobs "$all" | sort -un)
-[ -z "$live" ] ||
-  fail live "processes of its jobs are still running (PID $(named "$live")). 'torc remote stop' ends them"
+case $found:$exit_code in
+stale:* | exited: | exited:137) whose="jobs of a worker that was killed" ;;
+*) whose="processes of its jobs" ;;
+esac
+[ -z "$live" ] || fail live "$whose are still running there (PID $(named "$live")). 'torc remote stop' ends them"
 if [ "$there" = 0 ]; then
   emit_lost_nodes
   [ ! -d "$dir" ] || forget_record
   finish absent "there is no directory $output"
 fi
-guard_output
-live=$(live_worker | sort -u | paste -s -d , -)
-[ -z "$live" ] || fail live "a worker is still running there ($live). Stop it first"
 case $found:$exit_code in
 exited:0 | none:*) emit_lost_nodes ;;
 # it may not have told the server itself, and only its log tells which of the server's jobs were its own
