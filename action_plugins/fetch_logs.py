@@ -19,11 +19,23 @@ archive:
   description: The archive on the controller.
   type: str
   returned: when there are logs
+unsafe:
+  description: What in the archive would be written outside of the directory in which it is unpacked.
+  type: str
+  returned: when there is such
+outside_links:
+  description: Symbolic links in the archive that point out of it.
+  type: str
+  returned: when there are such
+unchecked:
+  description: Why the archive was not looked through to its end.
+  type: str
+  returned: when it was not
 """
 
 from base64 import b64decode
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +44,10 @@ from ansible_collections.torc.remote.plugins.action.run_script import ActionModu
 from ansible_collections.torc.remote.plugins.action.run_script import LinkError
 
 from torc_remote.archives import ArchiveError, Shelf, archive_name
+from torc_remote.errors import TorcError
+from torc_remote.transfer import Meeting, at_most, check_room, new_meeting, plain_path
 
 Result = dict[str, Any]
-
-# What was deleted, and which worker's compute nodes the server must be told of.
-_OF_DELETION = ("removed", "kept", "nodes", "node_names", "lost")
 
 
 class ActionModule(RunScript):
@@ -46,47 +57,51 @@ class ActionModule(RunScript):
 
     def _act(self, args: Mapping[str, Any]) -> Result:
         worker = str(self._value("torc_worker") or self._variables["inventory_hostname"])
+        workflow_id = int(self._value("torc_workflow_id"))
         shelf = Shelf(
-            Path(str(self._value("torc_local_output_dir"))).expanduser(),
-            archive_name(int(self._value("torc_workflow_id")), worker),
+            Path(str(self._value("torc_local_output_dir"))).expanduser(), archive_name(workflow_id, worker)
         )
         known = shelf.newest()
+        number, keys = self._workflow_words()
+        meeting = new_meeting(f"torc-logs-{number}-{keys.split(' ')[0]}")
         where = [self._value("torc_output_dir"), self._flag("torc_all_workflows")]
         look_only = self._task.check_mode
-        how = [known[1] if known else "", look_only, bool(self._connection.become)]
-        packed = self._run_script("pack_logs.sh", [*where, *how], workflow=True)
+        how = [known.manifest if known else "", look_only, bool(self._connection.become)]
+        words = [*where, *how, meeting.name, meeting.file]
+        packed = self._run_script("pack_logs.sh", words, workflow=True)
         if packed["failed"]:
             return packed
         if look_only:
-            deletes = self._flag("torc_delete") and packed["state"] != "absent"
-            return packed | {"changed": deletes or packed["state"] == "uncollected"}
+            deletes = self._flag("torc_delete") and packed.get("state") != "absent"
+            return packed | {"changed": deletes or packed.get("state") == "uncollected"}
         shelf.prepare()
-        if packed["state"] == "packed":
-            packed |= self._bring(shelf, packed)
-        elif packed["state"] == "unchanged" and known:
-            packed["archive"] = str(known[0])
+        if packed.get("state") == "packed":
+            packed |= self._bring(shelf, packed, meeting)
+        elif packed.get("state") == "unchanged" and known:
+            packed |= {"archive": str(known.path), **known.findings}
         if not self._flag("torc_delete") or packed["failed"]:
             return packed
         return packed | self._delete(where, packed.get("manifest"))
 
-    def _bring(self, shelf: Shelf, packed: Result) -> Result:
+    def _bring(self, shelf: Shelf, packed: Result, meeting: Meeting) -> Result:
         """Take over the archive; whatever happens, neither side keeps an unfinished one."""
-        content, remote = packed.pop("content", None), packed.pop("archive", None)
-        hung = False
+        content, place = packed.pop("content", None), packed.pop("place", None)
         try:
-            self._receive(content, remote, shelf.part)
+            if content is None:
+                with self._leaving(lambda: self._run_script("discard_archive.sh", [meeting.name])):
+                    self._fetch(meeting.path(place), packed["size"], shelf.part)
+            else:
+                _unpack(content, packed["size"], shelf.part)
             # what could not be read must be asked for again, so its manifest is not taken for collected
-            manifest = "" if packed.get("unread") else str(packed["manifest"])
-            archive = shelf.keep(str(packed["sha256"]), manifest)
-        except LinkError as error:
-            hung = error.hung
-            raise
+            kept = shelf.keep(packed["sha256"], "" if packed.get("unread") else packed["manifest"])
         finally:
             shelf.part.unlink(missing_ok=True)
-            if remote and not hung:
-                with suppress(LinkError):  # a later collect removes it
-                    self._run_script("discard_archive.sh", [remote])
-        collected: Result = {"state": "collected", "changed": True, "archive": str(archive)}
+        collected: Result = {
+            "state": "collected",
+            "changed": True,
+            "archive": str(kept.path),
+            **kept.findings,
+        }
         if packed.get("unread"):
             collected |= {
                 "failed": True,
@@ -95,20 +110,21 @@ class ActionModule(RunScript):
             }
         return collected
 
-    def _receive(self, content: str | None, remote: str | None, part: Path) -> None:
-        """Write the archive that came with the answer, or fetch it."""
-        try:
+    def _fetch(self, there: str, size: int, part: Path) -> None:
+        """Fetch the archive, of as many bytes as the host announced and no more."""
+        with _complaints():
+            check_room(size, part.parent)
             part.touch(mode=0o600)
-            if content is not None:
-                part.write_bytes(b64decode(content))
-                return
-            with self._link():
-                self._connection.fetch_file(remote, str(part))
-        except LinkError:
-            raise
-        except (AnsibleError, OSError, ValueError) as error:
-            last = str(error).strip().splitlines()[-1:]
-            raise ArchiveError(f"the archive could not be fetched: {' '.join(last)}") from error
+            try:
+                with at_most(size), self._link(), plain_path(part) as here:
+                    self._connection.fetch_file(there, here)
+            except LinkError:
+                raise
+            except AnsibleError:
+                if part.stat().st_size <= size:
+                    raise
+            if part.stat().st_size > size:
+                raise ArchiveError(f"the host sent more than the {size} bytes that it had announced")
 
     def _delete(self, where: list[Any], manifest: str | None) -> Result:
         if manifest is None:
@@ -116,11 +132,36 @@ class ActionModule(RunScript):
         deleted = self._run_script(
             "delete_logs.sh", [*where, manifest], workflow=True, role="delete_logs", changes=True
         )
-        kept = {key: deleted[key] for key in _OF_DELETION if key in deleted}
         if deleted["failed"]:
             return {
                 "failed": True,
                 "state": "not_deleted",
-                "msg": f"collected, but not deleted: {deleted['msg']}",
+                "msg": f"collected, but not deleted: {deleted.get('msg', 'the host gives no reason')}",
             }
-        return kept | {"changed": True, "deleted": True}
+        # beside what was deleted, which worker's compute nodes the server must be told of
+        told = {key: value for key, value in deleted.items() if key not in ("state", "msg")}
+        return told | {"changed": True, "deleted": True}
+
+
+def _unpack(content: str, size: int, part: Path) -> None:
+    """Write the archive that came with the answer."""
+    with _complaints():
+        data = b64decode(content)
+        if len(data) != size:
+            raise ArchiveError(f"the host sent {len(data)} bytes instead of the {size} that it had announced")
+        part.touch(mode=0o600)
+        part.write_bytes(data)
+
+
+@contextmanager
+def _complaints() -> Iterator[None]:
+    """All that may go wrong with a file as an ArchiveError, but for what the link does."""
+    try:
+        yield
+    except LinkError:
+        raise
+    except AnsibleError as error:
+        last = str(error).strip().splitlines()[-1:]
+        raise ArchiveError(f"the archive could not be fetched: {' '.join(last)}") from error
+    except (OSError, ValueError, TorcError) as error:
+        raise ArchiveError(f"the archive could not be fetched: {error}") from error

@@ -25,8 +25,7 @@ version:
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ from torc_remote import __version__
 from torc_remote.archives import checksum
 from torc_remote.builtin.worker.zipapp_builder import build_zipapp
 from torc_remote.errors import TorcError
+from torc_remote.transfer import Meeting, new_meeting, plain_path
 
 Result = dict[str, Any]
 
@@ -60,41 +60,35 @@ class ActionModule(RunScript):
             return self._install(packed, f"torc {__version__}", needs_python=True)
 
     def _install(self, file: Path, title: str, needs_python: bool) -> Result:
-        sha256 = checksum(file)
-        prepared = self._run_script("prepare_install.sh", [sha256, needs_python, self._task.check_mode])
-        if prepared["failed"] or prepared["state"] != "ready":
+        sha256, meeting = checksum(file), new_meeting("torc-upload")
+        names = [meeting.name, meeting.file, bool(self._connection.become)]
+        prepared = self._run_script(
+            "prepare_install.sh", [sha256, needs_python, self._task.check_mode, *names]
+        )
+        if prepared["failed"] or prepared.get("state") != "ready":
             return prepared
         difference = {"diff": _difference(prepared, title, sha256)} if self._task.diff else {}
         if self._task.check_mode:
             return prepared | {"changed": True} | difference
-        upload = str(prepared["upload"])
-        with self._lent() as lent:
-            self._put(file, lent or upload)
-            return self._run_script("finish_install.sh", [upload, sha256, lent], changes=True) | difference
+        with self._leaving(lambda: self._as_login_user("lend_upload.sh", meeting.name, "")):
+            finishing = [meeting.name, sha256, self._upload(file, meeting, prepared)]
+            return self._run_script("finish_install.sh", finishing, changes=True) | difference
 
-    def _put(self, file: Path, destination: str) -> None:
+    def _upload(self, file: Path, meeting: Meeting, prepared: Result) -> str:
+        """Put the file there; its path where another user, who logs in, lent the place."""
+        lends = bool(self._connection.become)
+        answer = self._as_login_user("lend_upload.sh", meeting.name, meeting.file) if lends else prepared
+        if answer["failed"] or "place" not in answer:
+            raise TorcError(str(answer.get("msg", "the host did not say where to upload to")))
+        there = meeting.path(answer["place"])
         try:
-            with self._link():
-                self._connection.put_file(str(file), destination)
+            with self._link(), plain_path(file) as here:
+                self._connection.put_file(here, there)
         except LinkError:
             raise
         except AnsibleError as error:
             raise TorcError(f"The upload failed: {str(error).strip().splitlines()[-1]}") from error
-
-    @contextmanager
-    def _lent(self) -> Iterator[str]:
-        """Where to upload with become: sftp is the one's who logs in, who can't write to another user's home."""
-        if not self._connection.become:
-            yield ""
-            return
-        lent = self._as_login_user("lend_upload.sh")
-        if lent["failed"]:
-            raise TorcError(str(lent["msg"]))
-        try:
-            yield str(lent["lent"])
-        finally:
-            with suppress(LinkError):
-                self._as_login_user("lend_upload.sh", lent["lent"])
+        return there if lends else ""
 
     def _as_login_user(self, script: str, *arguments: str) -> Result:
         become = self._connection.become

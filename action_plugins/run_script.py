@@ -59,11 +59,13 @@ state:
 import functools
 import gc
 import random
+import resource
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -74,8 +76,10 @@ from ansible.plugins.action import ActionBase
 
 try:
     from torc_remote import script as frame
+    from torc_remote.answers import MAX_ANSWER, AnswerError, read_answer
     from torc_remote.client.config import Settings
     from torc_remote.client.handoff import play_keys, play_settings, worker_environment
+    from torc_remote.controller_locale import restore_locale
     from torc_remote.errors import TorcError
     from torc_remote.family import kill_children
     from torc_remote.ssh_errors import explain
@@ -87,17 +91,25 @@ except ImportError as error:
 # Ansible imports this in the process that forks one for each host. What is frozen is left alone by the children's
 # garbage collector, so their pages stay shared.
 gc.freeze()
+# Ansible has looked at its own locale by now; ssh is to see the user's.
+restore_locale()
 
 Result = dict[str, Any]
 
 # The pauses before another try, in seconds: a random part, so that many hosts behind one bastion don't come at once.
 _PAUSES = ((0.2, 1.0), (1.0, 3.0))
+# What this process may grow by for one host, in bytes. Ansible keeps all that a host says in memory.
+_MAX_GROWTH = 64 * 1024 * 1024
+_LOOK_SECONDS = 0.2
+_LONGEST_LINE = 300
+_LONGEST_REASON = 1000
 
 
 class LinkError(AnsibleConnectionFailure):
     """The host did not answer. ``unknown``: what was sent may have changed something there. ``hung``: time ran out."""
 
     def __init__(self, reason: str, unknown: bool = False, hung: bool = False) -> None:
+        reason = frame.one_line(reason[:_LONGEST_REASON])
         if unknown:
             reason += ". Whether the script ran is unknown; run the command again, it looks first"
         super().__init__(reason)
@@ -138,8 +150,10 @@ class ActionModule(ActionBase):
                 return self._act(self._task.args)
         except LinkError as error:
             return error.result
+        except _LimitError as error:  # between two calls of the host
+            return LinkError(str(error)).result
         except TorcError as error:
-            return {"failed": True, "msg": str(error)}
+            return {"failed": True, "state": "failed", "msg": frame.one_line(str(error))}
 
     def _act(self, args: Mapping[str, Any]) -> Result:
         changing = args.get("changes_in")
@@ -185,7 +199,7 @@ class ActionModule(ActionBase):
         """
         words = [_text(argument) for argument in arguments]
         if workflow:
-            words = [_text(self._value("torc_workflow_id")), play_keys(self._value, must=with_server), *words]
+            words = [*self._workflow_words(must=with_server), *words]
         environment = (
             worker_environment(self._settings(), self._value("torc_worker_url")) if with_server else {}
         )
@@ -193,6 +207,10 @@ class ActionModule(ActionBase):
         own = Path(str(self._variables["role_path"]))
         data = frame.compose(nonce, _texts(own.parent, role or own.name, script), words, environment)
         return _result(nonce, self._execute(data, changes))
+
+    def _workflow_words(self, must: bool = False) -> list[str]:
+        """What tells a host's scripts which workflow is meant: its number and its keys (see play_keys)."""
+        return [_text(self._value("torc_workflow_id")), play_keys(self._value, must)]
 
     def _execute(self, data: bytes, changes: bool) -> Result:
         """Send the script; once more only where it never arrived."""
@@ -224,13 +242,27 @@ class ActionModule(ActionBase):
                 raise NoisyLoginError from error
             failure = explain(str(error))
             raise LinkError(failure.reason, changes and not failure.never_ran) from error
-        except _TimeLimitError as error:
+        except _LimitError as error:
             kill_children()
             self._hang_up()
-            raise LinkError(f"no answer within {error} s", changes, hung=True) from error
+            raise LinkError(str(error), changes, hung=True) from error
         except BaseException:
             kill_children()
             raise
+
+    @contextmanager
+    def _leaving(self, clean: Callable[[], object]) -> Iterator[None]:
+        """Whatever happens, clean up on the host in the end, unless it hangs."""
+        hung = False
+        try:
+            yield
+        except LinkError as error:
+            hung = error.hung
+            raise
+        finally:
+            if not hung:
+                with suppress(LinkError):
+                    clean()
 
     def _connect_alone(self) -> None:
         """Without a shared connection the next try, should it fail, tells why the jump host did."""
@@ -246,23 +278,39 @@ class ActionModule(ActionBase):
             subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False)
 
 
-class _TimeLimitError(BaseException):
-    """The time that torc_host_timeout allows for a step is up; no `except Exception` on the way may stop it."""
+class _LimitError(BaseException):
+    """The host takes too long or says too much; no `except Exception` on the way may stop it."""
 
 
 @contextmanager
 def _time_limit(seconds: int) -> Iterator[None]:
-    """Raise _TimeLimitError after so many seconds; 0: never. (A task's own timeout would be one more template.)"""
+    """Raise _LimitError after so many seconds (0: never), or when what a host says makes this process grow too much.
 
-    def expire(signum: int, frame: FrameType | None) -> NoReturn:
-        raise _TimeLimitError(seconds)
+    (A task's own timeout would be one more template, and Ansible has no bound on what a host says.)
+    """
+    deadline = time.monotonic() + seconds
+    largest = _peak() + _MAX_GROWTH
 
-    signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    def look(signum: int, frame: FrameType | None) -> None:
+        nonlocal largest
+        if seconds and time.monotonic() > deadline:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise _LimitError(f"no answer within {seconds} s")
+        if (peak := _peak()) > largest:
+            largest = peak + _MAX_GROWTH
+            raise _LimitError("the host says more than any answer could be; nothing of it was kept")
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _peak() -> int:
+    """The most memory that this process ever had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @functools.cache
@@ -279,18 +327,28 @@ def _text(value: Any) -> str:
 
 
 def _result(nonce: str, executed: Mapping[str, Any]) -> Result:
-    answer = frame.parse_answer(nonce, executed["stdout"])
-    values = {key: frame.printable(value) for key, value in answer.values.items() if key in frame.KEYS}
+    said = str(executed["stdout"])
+    if len(said) > MAX_ANSWER:
+        return _bad(f"the host says {len(said)} characters, where no answer has more than {MAX_ANSWER}")
+    answer = frame.parse_answer(nonce, said)
     if not answer.complete:
-        return values | {"failed": True, "state": "failed", "msg": _incomplete(answer.noise, executed)}
-    return values | {"changed": values.get("changed") == "1", "failed": values.get("failed") == "1"}
+        return _bad(_incomplete(answer.noise, executed))
+    try:
+        values = read_answer(answer.values)
+    except AnswerError as error:
+        return _bad(str(error))
+    return values | {"changed": "changed" in values, "failed": "failed" in values}
+
+
+def _bad(reason: str) -> Result:
+    return {"changed": False, "failed": True, "state": "failed", "msg": reason}
 
 
 def _incomplete(noise: str, executed: Mapping[str, Any]) -> str:
-    text = frame.printable("\n".join(filter(None, (noise, executed["stderr"])))).strip()
+    text = "\n".join(filter(None, (noise, str(executed["stderr"])[-MAX_ANSWER:]))).strip()
     if frame.WINDOWS.search(text):
         return "the host runs Windows, where workers can't run; use the sshd of a Linux system on it (WSL)"
-    said = text.splitlines()[-3:]
+    said = [frame.printable(line[:_LONGEST_LINE]) for line in text.splitlines()[-3:]]
     return f"the host's shell did not run the script to its end (exit code {executed['rc']}). It said: " + (
         " / ".join(said) or "nothing"
     )

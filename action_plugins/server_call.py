@@ -42,17 +42,18 @@ hosts:
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 try:
-    from torc_remote.client.api import TorcClient
+    from torc_remote.client.api import Json, TorcClient
+    from torc_remote.client.claims import Claim, Claims, make_claims, read_claim
     from torc_remote.client.handoff import play_settings
     from torc_remote.client.lifecycle import ensure_runnable, release_compute_node, worker_version
-    from torc_remote.client.registrations import NamedNode, Registration, find_nodes, parse_nodes
+    from torc_remote.client.registrations import NamedNode, find_nodes
     from torc_remote.errors import TorcError
 except ImportError as error:
     raise AnsibleActionFail(
@@ -60,8 +61,6 @@ except ImportError as error:
     ) from error
 
 Result = dict[str, Any]
-# The nodes that the logs of a host's workers name, and the workers whose logs name none.
-Known = tuple[list[NamedNode], list[Registration]]
 
 
 class ActionModule(ActionBase):
@@ -105,14 +104,13 @@ class ActionModule(ActionBase):
         workflow_id, name = int(self._value("torc_workflow_id")), self._task.args["answers"]
         hosts_of_play, hostvars = self._variables["ansible_play_hosts_all"], self._variables["hostvars"]
         answers = {host: hostvars[host].get(name, {}) for host in hosts_of_play}
-        known = {
-            host: parse_nodes(answer.get("nodes", ""), answer.get("node_names", ""))
-            for host, answer in answers.items()
-            if not answer.get("failed")
+        by_host = {host: read_claim(answer) for host, answer in answers.items()}
+        addresses = {
+            host: [str(hostvars[host].get(key, "")) for key in ("torc_worker", "ansible_host")]
+            for host in by_host
         }
-        told = _release_named(client, workflow_id, answers, known)
-        idle = _release_idle(client, workflow_id, known)
-        hosts = {host: said for host, said in {**told, **idle}.items() if said}
+        told = _release_all(client, workflow_id, answers, by_host, addresses)
+        hosts = {host: said for host, said in told.items() if said}
         return {
             "changed": any(said.pop("changed", False) for said in hosts.values()),
             "failed": any("msg" in said for said in hosts.values()),
@@ -121,72 +119,117 @@ class ActionModule(ActionBase):
         }
 
 
-def _release_named(
-    client: TorcClient, workflow_id: int, answers: Mapping[str, Mapping[str, Any]], known: Mapping[str, Known]
+def _release_all(
+    client: TorcClient,
+    workflow_id: int,
+    answers: Mapping[str, Mapping[str, Any]],
+    by_host: Mapping[str, Claim],
+    addresses: Mapping[str, Iterable[str]],
 ) -> dict[str, Result]:
-    """Release the nodes that the hosts' workers named; how many jobs that, or the workers' own end, terminated."""
-    gone = {host: named for host, (named, _) in known.items() if named}
+    gone = [host for host, claim in by_host.items() if claim.gone or claim.idle]
     if not gone:
         return {}
     try:
-        at_rest = _nodes_at_rest(client, workflow_id)
-        told = {host: _release_nodes(client, workflow_id, named, at_rest) for host, named in gone.items()}
+        stored = client.list_remote_workers(workflow_id)
+    except TorcError as error:
+        return {host: _untold(error) for host in gone}
+    claims = make_claims(by_host, addresses, stored)
+    named = _release_named(client, workflow_id, answers, claims)
+    return named | _release_idle(client, workflow_id, claims)
+
+
+def _release_named(
+    client: TorcClient, workflow_id: int, answers: Mapping[str, Mapping[str, Any]], claims: Claims
+) -> dict[str, Result]:
+    """Release the nodes that the hosts' workers named; how many jobs that, or the workers' own end, terminated."""
+    gone = {host: claim.gone for host, claim in claims.by_host.items() if claim.gone}
+    if not gone:
+        return {}
+    try:
+        nodes = {node["id"]: node for node in client.list_compute_nodes(workflow_id)}
+        at_rest = _nodes_at_rest(client, workflow_id, nodes.values())
+        own = {
+            host: [one for one in named if (node := nodes.get(one.node_id)) and one.fits(node)]
+            for host, named in gone.items()
+        }
+        active = {
+            host: {one: nodes[one.node_id] for one in named if one.node_id not in at_rest}
+            for host, named in own.items()
+        }
+        told = {
+            host: _release_nodes(client, workflow_id, host, named, claims) for host, named in active.items()
+        }
         results = client.list_results(workflow_id, status="terminated")
     except TorcError as error:
         return {host: _untold(error) for host in gone}
     ended = Counter(result["compute_node_id"] for result in results)
     for host, said in told.items():
         if said.get("changed") or answers[host].get("state") == "stopped":
-            said["jobs_terminated"] = sum(ended[node.node_id] for node in gone[host])
+            said["jobs_terminated"] = sum(ended[named.node_id] for named in own[host])
     return told
 
 
-def _nodes_at_rest(client: TorcClient, workflow_id: int) -> set[int]:
+def _nodes_at_rest(client: TorcClient, workflow_id: int, nodes: Iterable[Json]) -> set[int]:
     """The nodes that the server knows to be inactive; none while there are jobs that may be theirs all the same."""
     counts = client.workflow_status(workflow_id)["jobs_by_status"]
     if counts.get("running") or counts.get("pending"):
         return set()
-    return {node["id"] for node in client.list_compute_nodes(workflow_id) if not node.get("is_active")}
+    return {node["id"] for node in nodes if not node.get("is_active")}
 
 
 def _release_nodes(
-    client: TorcClient, workflow_id: int, gone: Iterable[NamedNode], at_rest: Container[int]
+    client: TorcClient, workflow_id: int, host: str, gone: Mapping[NamedNode, Json], claims: Claims
 ) -> Result:
-    try:
-        released = [
-            release_compute_node(client, workflow_id, named.node_id, named.fits)
-            for named in gone
-            if named.node_id not in at_rest
-        ]
-    except TorcError as error:
-        return _untold(error)
-    return {"changed": True} if any(node.changed for node in released) else {}
+    """Release the nodes of one host, but for those that it is not believed to have had."""
+    said: Result = {}
+    refused = []
+    for named, node in gone.items():
+        try:
+            if reason := claims.refused(host, node):
+                refused.append(reason)
+            elif release_compute_node(client, workflow_id, named.node_id, named.fits).changed:
+                said["changed"] = True
+        except TorcError as error:
+            return _untold(error)
+    return said | ({"msg": "; ".join(refused)} if refused else {})
 
 
 def _untold(error: TorcError) -> Result:
     return {"msg": f"the worker is gone, but the server could not be told: {error}"}
 
 
-def _release_idle(client: TorcClient, workflow_id: int, known: Mapping[str, Known]) -> dict[str, Result]:
+def _release_idle(client: TorcClient, workflow_id: int, claims: Claims) -> dict[str, Result]:
     """Release the nodes of native workers that had no job, which don't know them; hosts may share a name."""
-    gone = {host: idle for host, (_, idle) in known.items() if idle}
+    by_host = claims.by_host
+    gone = {host: claim.idle for host, claim in by_host.items() if claim.idle}
     if not gone:
         return {}
-    named = [node.node_id for nodes, _ in known.values() for node in nodes]
+    refused = {
+        host: f"the node of its worker {reason}"
+        for host, idle in gone.items()
+        for worker in idle
+        if (reason := claims.foreign(host, worker.hostname))
+    }
+    believed = {host: idle for host, idle in gone.items() if host not in refused}
+    named = [node.node_id for claim in by_host.values() for node in (*claim.gone, *claim.held)]
+    living = [worker for claim in by_host.values() for worker in claim.living]
     try:
-        found = find_nodes(client, workflow_id, [worker for idle in gone.values() for worker in idle], named)
+        workers = [worker for idle in believed.values() for worker in idle]
+        found = find_nodes(client, workflow_id, workers, named, living)
         for node in sorted(found.dead):
             release_compute_node(client, workflow_id, node)
     except TorcError as error:
         return {host: {"msg": str(error)} for host in gone}
     doubtful = {
         host: nodes
-        for host, idle in gone.items()
+        for host, idle in believed.items()
         if (nodes := frozenset().union(*(found.doubtful.get(worker, ()) for worker in idle)))
     }
-    return {host: {"changed": bool(found.dead)} for host in gone} | {
-        host: {"msg": _doubtful(nodes)} for host, nodes in doubtful.items()
-    }
+    return (
+        {host: {"changed": bool(found.dead)} for host in believed}
+        | {host: {"msg": _doubtful(nodes)} for host, nodes in doubtful.items()}
+        | {host: {"msg": reason} for host, reason in refused.items()}
+    )
 
 
 def _doubtful(nodes: Iterable[int]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from torc_remote import script as frame
 from torc_remote.sandbox import processes
+from torc_remote.transfer import Meeting, new_meeting
 
 ROLES = Path(__file__).parent.parent / "roles"
 KEY = "1700000000001"
@@ -71,6 +72,7 @@ class ScriptHost:
     shell: str = "dash"
     path: str = "/usr/bin:/bin"
     edits: Mapping[str, str] = field(default_factory=dict)
+    meeting: Meeting = field(init=False)
 
     def run(
         self, script: str, *arguments: str, role: str, environment: Mapping[str, str] | None = None
@@ -165,10 +167,12 @@ class ScriptHost:
         return self.home / ".local/state/torc-remote" / os.uname().nodename / f"42-{key}"
 
     def pack(self, known: str = "", key: str = KEY) -> dict[str, str]:
-        return self.run("pack_logs.sh", "42", key, "", "0", known, "0", "0", role="fetch_logs")
+        self.meeting = new_meeting(f"torc-logs-42-{key}")
+        words = ["", "0", known, "0", "0", self.meeting.name, self.meeting.file]
+        return self.run("pack_logs.sh", "42", key, *words, role="fetch_logs")
 
-    def discard(self, archive: str) -> dict[str, str]:
-        return self.run("discard_archive.sh", archive, role="fetch_logs")
+    def discard(self) -> dict[str, str]:
+        return self.run("discard_archive.sh", self.meeting.name, role="fetch_logs")
 
     def delete(self, manifest: str = "", output_dir: str = "", key: str = KEY) -> dict[str, str]:
         return self.run("delete_logs.sh", "42", key, output_dir, "0", manifest, role="delete_logs")

@@ -22,11 +22,24 @@ from typing import Any, BinaryIO
 import torc_remote
 from torc_remote.client.config import Settings
 from torc_remote.client.handoff import write_credentials
+from torc_remote.controller_locale import locale_for_ansible
 from torc_remote.errors import TorcError
 from torc_remote.family import end_descendants
 from torc_remote.inventory import Inventory, as_data, to_yaml
 
 _SECRET_VARIABLES = ("TORC_PASSWORD", "TORC_COOKIE_HEADER")
+# The user's settings of these programs belong to the user's own plays.
+_FOREIGN_PREFIXES = ("ANSIBLE_", "_ANSIBLE_", "RUNNER_", "AWX_", "JUNIT_")
+# They would change the interpreter that runs the play.
+_INTERPRETER_VARIABLES = (
+    "PYTHONPATH",
+    "PYTHONWARNINGS",
+    "PYTHONOPTIMIZE",
+    "PYTHONSTARTUP",
+    "PYTHONINSPECT",
+    "PYTHONDEVMODE",
+    "PYTHONVERBOSE",
+)
 _CLEANUP_SECONDS = 5.0
 _HOST_EVENTS = {
     "runner_on_ok": "ok",
@@ -54,12 +67,13 @@ class HostAnswer:
     """What one host answered, all tasks together: the later task's values win.
 
     ``status`` is ``ok``, ``failed``, ``unreachable`` or ``silent`` (no task came to an end on it), ``role`` the role
-    that it came from.
+    that it came from. ``cut_off``: the play was ended from outside, so that later tasks may have done something there.
     """
 
     status: str = "silent"
     role: str = ""
     values: dict[str, Any] = field(default_factory=dict)
+    cut_off: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +95,7 @@ def run_play(play: Play, inventory: Inventory, settings: Settings) -> dict[str, 
 
     Raises PlayError when the controller's part failed and InterruptedPlayError after SIGINT or SIGTERM.
     """
-    with _without_secrets(), _termination() as terminated:
+    with _own_environment(), _termination() as terminated:
         directory = Path(tempfile.mkdtemp(prefix="torc-remote-"))  # 0700
         try:
             return _run(play, inventory, settings, directory, terminated)
@@ -142,8 +156,11 @@ def _run(
         raise InterruptedPlayError("Interrupted. What was started on the hosts goes on.")
     if gathered.controller_error:
         raise PlayError(gathered.controller_error)
-    if not gathered.any_host and runner.rc != 0:
+    if not gathered.any_host and runner.rc != 0 and (gathered.ended or not gathered.started):
         raise PlayError("Ansible could not run the playbook: " + _last_words(runner.stdout.read()))
+    if not gathered.ended:
+        for answer in gathered.answers.values():
+            answer.cut_off = True
     return gathered.answers
 
 
@@ -156,6 +173,7 @@ class _Gathered:
         self.answers = {name: HostAnswer() for name in inventory.hosts}
         self.controller_error: str | None = None
         self.any_host = False
+        self.started = self.ended = False
         self._on_result = on_result
         self._asking = False
         self._unfinished = b""
@@ -164,6 +182,8 @@ class _Gathered:
         data = event.get("event_data", {})
         if event.get("event") == "playbook_on_task_start":
             self._asking = data["task_action"] in _ASKING
+        self.started |= event.get("event") == "playbook_on_task_start"
+        self.ended |= event.get("event") == "playbook_on_stats"
         status = _HOST_EVENTS.get(str(event.get("event")))
         if not status:
             return
@@ -211,6 +231,7 @@ def _environment(directory: Path) -> dict[str, str]:
         "ANSIBLE_INVENTORY_ENABLED": "yaml",
         "ANSIBLE_DEPRECATION_WARNINGS": "False",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        **locale_for_ansible(),
     }
 
 
@@ -229,13 +250,17 @@ def _last_words(stdout: str) -> str:
 
 
 @contextmanager
-def _without_secrets() -> Iterator[None]:
-    """ansible-runner stores the whole environment in a file; secrets travel in one of ours instead."""
-    kept = {name: os.environ.pop(name) for name in _SECRET_VARIABLES if name in os.environ}
+def _own_environment() -> Iterator[None]:
+    """Take out of the environment what would rule our play, and the secrets: ansible-runner stores all in a file."""
+    kept = {name: os.environ.pop(name) for name in list(os.environ) if _is_withheld(name)}
     try:
         yield
     finally:
         os.environ.update(kept)
+
+
+def _is_withheld(name: str) -> bool:
+    return name.startswith(_FOREIGN_PREFIXES) or name in (*_SECRET_VARIABLES, *_INTERPRETER_VARIABLES)
 
 
 @contextmanager

@@ -19,6 +19,8 @@ _RESERVED_PATTERN = re.compile(r"torc_workflow_[0-9]+")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _HASH_STEP = 8
+# Ansible's caches make a file for each host, whose name begins with its own.
+_LONGEST_NAME = 230
 
 
 @dataclass(frozen=True)
@@ -129,12 +131,13 @@ def host_names(addresses: Iterable[WorkerAddress]) -> dict[str, str]:
     """Inventory names by stored string: no two alike (in any case), whatever the order of the addresses.
 
     The bare host where nothing else shares it and it is made of ``[A-Za-z0-9._-]``, else user_host_port with
-    other characters replaced. Where names clash, each of them gets a hash of its stored string.
+    other characters replaced. Where names clash, each of them gets a hash of its stored string, and so does one that
+    is too long and therefore cut.
     """
     entries = list(addresses)
     shared = _shared_hosts(entries)
     base = {entry.stored: _base_name(entry, shared) for entry in entries}
-    digits = dict.fromkeys(base, 0)
+    digits = {stored: 2 * _HASH_STEP if len(name) > _LONGEST_NAME else 0 for stored, name in base.items()}
     while True:
         names = {stored: _with_hash(base[stored], stored, digits[stored]) for stored in base}
         clashing = _clashing(names, digits)
@@ -160,7 +163,9 @@ def _base_name(entry: WorkerAddress, shared: set[str]) -> str:
 
 
 def _with_hash(name: str, stored: str, digits: int) -> str:
-    return f"{name}_{hashlib.sha256(stored.encode()).hexdigest()[:digits]}" if digits else name
+    return (
+        f"{name[:_LONGEST_NAME]}_{hashlib.sha256(stored.encode()).hexdigest()[:digits]}" if digits else name
+    )
 
 
 def _clashing(names: Mapping[str, str], digits: Mapping[str, int]) -> list[str]:

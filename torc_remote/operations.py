@@ -7,45 +7,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from torc_remote.answers import BAD, DETAILS, WELL
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.client.lifecycle import ensure_runnable, worker_version
 from torc_remote.deploy import HostAnswer, Play, run_play
 from torc_remote.errors import TorcError
 from torc_remote.inventory import Inventory, WorkflowWorkers, build_inventory
-from torc_remote.script import printable
+from torc_remote.script import one_line
 from torc_remote.ssh import SshOptions, default_control_dir, ensure_control_dir, find_ssh_config
 from torc_remote.workers import WorkerAddress, shown
 
 OnStep = Callable[["HostStep"], None]
 
-# What a script may answer and is well; anything else that a host says is a failure.
-_WELL = {
-    "run": {"registered", "unregistered", "finished", "already_running"},
-    "status": {"running", "exited", "none", "stale"},
-    "stop": {"stopped", "not_running", "stale"},
-    "collect-logs": {"collected", "unchanged", "absent"},
-    "delete-logs": {"deleted", "absent"},
-    "install": {"installed"},
-    "reach": {"reachable"},
-}
-_DETAILS = (
-    "pid",
-    "since",
-    "exit_code",
-    "version",
-    "output_dir",
-    "executable",
-    "log",
-    "jobs_terminated",
-    "archive",
-    "size",
-    "deleted",
-    "removed",
-    "kept",
-)
 _START_ROLE = "start_worker"
-_NUMBERS = {"pid", "since", "exit_code", "jobs_terminated", "size"}
+# A host of `run` that passed its check, when nothing was started because of others.
+_CHECKED = ("ok", "reachable")
 
 
 @dataclass(frozen=True)
@@ -55,7 +32,7 @@ class HostResult:
     ``worker`` is the stored address, ``host`` what reports call it. ``state`` is the script's word, or ``failed``,
     ``unreachable``, ``unknown`` (the link was lost, the host may have done it all the same), ``invalid`` (the
     stored string is no address), ``not_started`` (nothing was tried, because of other hosts). ``reason`` says why it
-    is not ``ok``. ``details`` holds what else is known (_DETAILS).
+    is not ``ok``. ``details`` holds what else is known (answers.DETAILS).
     """
 
     worker: str
@@ -190,7 +167,7 @@ class Fleet:
         if answer.status == "unreachable":
             said = _ssh_reason(self.inventory.hosts[host], answer)
         label, total = self.inventory.labels[host], len(self.inventory.hosts)
-        self.reach.on_step(HostStep(step, label, answer.status == "ok", printable(said), total))
+        self.reach.on_step(HostStep(step, label, answer.status == "ok", one_line(said), total))
 
     def report(self, operation: str, answers: Mapping[str, HostAnswer]) -> Report:
         """One result a worker in the order of the list, also for those that answered nothing."""
@@ -310,23 +287,28 @@ def _inventory(workflow_id: int, workers: Sequence[str]) -> Inventory:
 
 def _host_result(operation: str, address: WorkerAddress, label: str, answer: HostAnswer) -> HostResult:
     values = answer.values
-    details = {name: _detail(name, values[name]) for name in _DETAILS if values.get(name) not in (None, "")}
+    details = {name: values[name] for name in DETAILS if name in values}
     state = str(values.get("state", ""))
+    ok = answer.status == "ok" and state in WELL[operation]
+    reason = str(values.get("reason") or values.get("msg") or "")
     if answer.status == "unreachable":
         state = "unknown" if state == "unknown" else "unreachable"
         reason = _ssh_reason(address, answer)
     elif answer.status == "failed":
-        state, reason = state or "failed", str(values.get("msg", "failed"))
-    else:
-        reason = str(values.get("reason") or values.get("msg") or "")
-    ok = answer.status == "ok" and state in _WELL[operation]
-    if answer.status in ("ok", "silent") and not ok:
+        state, reason = state if state in BAD else "failed", str(values.get("msg") or "failed")
+    elif answer.status == "silent" or (operation == "run" and state in _CHECKED):
         state, reason = "not_started", "nothing was done here, because of other hosts"
-    return HostResult(address.stored, label, state, ok, printable(reason), details)
-
-
-def _detail(name: str, value: Any) -> Any:
-    return int(value) if name in _NUMBERS and str(value).isdigit() else value
+        if answer.cut_off:
+            state, reason = (
+                "unknown",
+                "Ansible was ended from outside before this host answered; run the command again",
+            )
+    elif not ok:
+        state, reason = (
+            "failed",
+            f"the host's answer can't be used: {state or 'nothing'!r} is none to {operation}",
+        )
+    return HostResult(address.stored, label, state, ok, one_line(reason) or ("" if ok else state), details)
 
 
 def _ssh_reason(address: WorkerAddress, answer: HostAnswer) -> str:

@@ -5,7 +5,7 @@ first command, so a transfer that was cut short does nothing. Values reach the s
 and as exported variables, in single quotes; they are never spliced into shell text.
 
 The answer consists of lines ``torc-NONCE key=value``; everything else (login files may print anything) is noise.
-A key that occurs several times carries one value of several lines.
+A key that occurs several times carries one value of several lines. Which keys there are: torc_remote/answers.py.
 """
 
 import re
@@ -25,39 +25,6 @@ WINDOWS = re.compile(
 """What cmd.exe and PowerShell say to COMMAND."""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-
-KEYS = frozenset(
-    {
-        "archive",
-        "changed",
-        "content",
-        "executable",
-        "exit_code",
-        "failed",
-        "kept",
-        "lent",
-        "log",
-        "lost",
-        "manifest",
-        "msg",
-        "node_names",
-        "nodes",
-        "output_dir",
-        "pid",
-        "reason",
-        "removed",
-        "replaced_sha256",
-        "replaced_version",
-        "sha256",
-        "since",
-        "size",
-        "state",
-        "unread",
-        "upload",
-        "version",
-    }
-)
-"""What the scripts say. A host may say more, but other words in the result of a task mean something to Ansible."""
 
 
 class ScriptValueError(UsageError):
@@ -119,7 +86,7 @@ def parse_answer(nonce: str, stdout: str) -> Answer:
     A marker counts where it begins a line or follows noise that had no newline of its own.
     """
     mark = f"torc-{nonce} "
-    values: dict[str, str] = {}
+    lines: dict[str, list[str]] = {}
     noise: list[str] = []
     for line in stdout.split("\n"):
         before, found, marked = line.partition(mark)
@@ -128,9 +95,9 @@ def parse_answer(nonce: str, stdout: str) -> Answer:
         if not found:
             continue
         key, _, value = marked.partition("=")
-        values[key] = f"{values[key]}\n{value}" if key in values else value
-    complete = values.pop("end", None) == "1"
-    return Answer(values, complete, "\n".join(noise))
+        lines.setdefault(key, []).append(value)
+    complete = lines.pop("end", None) == ["1"]
+    return Answer({key: "\n".join(value) for key, value in lines.items()}, complete, "\n".join(noise))
 
 
 def printable(text: str) -> str:
@@ -143,3 +110,8 @@ def printable(text: str) -> str:
         else ascii(char)[1:-1]
         for char in text
     )
+
+
+def one_line(text: str) -> str:
+    """Printable text whose lines follow each other, so that nobody's words pass for a line of somebody else."""
+    return printable(" / ".join(filter(None, map(str.strip, text.splitlines()))).replace("\t", " "))

@@ -6,9 +6,11 @@ import platform
 import re
 import shlex
 import stat
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,16 @@ class SshOptions:
             # A terminal or a command from ~/.ssh/config would come between us and the script's stdin.
             "RequestTTY": "no",
             "RemoteCommand": "none",
+            # Jobs could use the user's agent and display; a forwarded port can be bound for one host only.
+            "ForwardAgent": "no",
+            "ForwardX11": "no",
+            "ClearAllForwardings": "yes",
+            "Tunnel": "no",
+            "PermitLocalCommand": "no",
+            "VisualHostKey": "no",
+            # Without ssh's own words nobody could say why a host was not reached.
+            "LogLevel": "INFO",
+            **_options_of_new_clients(),
         }
         config = ["-F", str(self.ssh_config)] if self.ssh_config else []
         pairs = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
@@ -62,6 +74,23 @@ class SshOptions:
             "ansible_ssh_transfer_method": "sftp",
             "ansible_control_path_dir": str(self.control_dir),
         }
+
+
+@cache
+def _options_of_new_clients() -> dict[str, str]:
+    """Since OpenSSH 8.7 a configuration can ask for no stdin or the background.
+
+    Older clients refuse the words, and IgnoreUnknown would replace that of ~/.ssh/config.
+    """
+    try:
+        said = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr
+    except OSError:
+        return {}
+    version = re.match(r"OpenSSH_(\d+)\.(\d+)", said)
+    if not version or (int(version[1]), int(version[2])) < (8, 7):
+        return {}
+    # not SessionType: sftp asks for a subsystem with -s, which ssh then refuses
+    return {"StdinNull": "no", "ForkAfterAuthentication": "no"}
 
 
 def find_ssh_config(text: str | os.PathLike[str] | None) -> Path | None:

@@ -17,6 +17,7 @@ _BEFORE_LOGIN = re.compile(
     r"(?:kex|ssh)_exchange_identification: (?:read: )?Connection (?:closed|reset) by .*"
 )
 _NO_LOGIN = re.compile(r"(?:\S+@\S+: )?(Permission denied \(.*\))\.?")
+_ENDS_BEFORE = re.compile(r"(?:\S+@\S+: )?Permission denied \(.*\)\.?|Connection closed\.?")
 _LOST = re.compile(
     r"Connection to \S+ closed by remote host\.|Timeout, server \S+ not responding\.|client_loop: .*"
     r"|Read from remote host .*|Connection closed\.?|Connection (?:closed|reset) by .*"
@@ -37,7 +38,15 @@ _NEVER_RAN = (
     (re.compile(r"No \S+ host key is known for .*|Host key verification failed\.?"), False),
     (re.compile(r"Unable to negotiate .*|.*Too many authentication failures"), False),
 )
+# Said before the line that ends the connection, by ssh itself or by the host's PAM.
+_TELLING = re.compile(
+    r"Load key .*|no such identity: .*|Permissions \S+ for .* are too open\.|subsystem request failed on channel \d+"
+    r"|Your account has expired.*|Account .* has expired.*|.*Password change required but no TTY available\."
+    r"|No user exists for uid \d+|System is booting up\..*|sign_and_send_pubkey: .*"
+)
 _CHANGED_KEY = "REMOTE HOST IDENTIFICATION HAS CHANGED"
+# What ssh advises to run. The line may be a host's own, and users are told to run it.
+_REMOVAL = re.compile(r"""ssh-keygen -f (['"])[^'"`$\\;&|<>]+\1 -R (['"])[A-Za-z0-9._:\[\]%,-]+\2""")
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,11 @@ def explain(message: str) -> SshFailure:
             f"{lines[-1]} before the login. Its sshd is busy (MaxStartups) or does not serve this address"
         )
         return SshFailure(reason, never_ran=True, passing=True)
+    told = next((line for line in reversed(lines) if _TELLING.fullmatch(line)), None)
+    if told and (told == lines[-1] or hangs_up or _ENDS_BEFORE.fullmatch(lines[-1])):
+        return _explain_told(told, lines[-1])
+    if hangs_up and len(lines) > 1:
+        return SshFailure(f"the connection was lost ({lines[-2]} {lines[-1]})")
     if "during banner exchange" in " ".join(lines[-2:]):
         return SshFailure("connected, but no ssh server answered (timed out)", never_ran=True)
     if lines[-1].startswith("Disconnected from ") and len(lines) > 1:
@@ -83,6 +97,14 @@ def _explain_proxy(lines: list[str]) -> SshFailure:
     failure = explain("\n".join(own))
     through = "the jump host can't reach it" if own[-1].startswith("channel ") else "the jump host failed"
     return SshFailure(f"{through}: {failure.reason}", never_ran=True, passing=failure.passing)
+
+
+def _explain_told(told: str, last: str) -> SshFailure:
+    denied = _NO_LOGIN.fullmatch(last)
+    reason = told.rstrip(".")
+    if reason.startswith("subsystem request failed"):
+        reason = "it offers no sftp (subsystem request failed); its sshd_config needs a line Subsystem sftp"
+    return SshFailure(f"{denied[1]}: {reason}" if denied else reason, never_ran=True)
 
 
 def _explain_line(line: str, lines: list[str]) -> SshFailure:
@@ -112,7 +134,7 @@ def _shortened(line: str, lines: list[str]) -> str:
 
 def _changed_key(lines: list[str]) -> str:
     """One sentence for the banner of a dozen lines."""
-    command = next((line for line in lines if line.startswith("ssh-keygen ")), None)
+    command = next((line for line in lines if _REMOVAL.fullmatch(line)), None)
     offending = next((line.rpartition(" in ")[2] for line in lines if line.startswith("Offending ")), None)
     what = command or (
         f"remove the entry {offending}" if offending else "remove the old entry of known_hosts"

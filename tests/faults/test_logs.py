@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from tests.account_support import CAN_MAKE, account_machine
-from tests.fault_support import await_running, hook_sessions, start_worker
+from tests.fault_support import await_running, hook_sessions, shims, start_worker
 from tests.remote_support import TORC, Fleet
 from tests.support import wait_until
 
@@ -61,8 +61,11 @@ def content(archive: str | Path) -> dict[str, bytes]:
 def leftovers(fleet: Fleet, number: int) -> list[Path]:
     """Archives of this workflow that lie about on the hosts."""
     name = f"torc-logs-{number}-{fleet.key(number)}.*"
-    homes = [host.home / ".local/state/torc-remote" for host in fleet.sandbox.hosts]
-    return [found for place in (Path("/tmp"), Path("/var/tmp"), *homes) for found in place.glob(name)]
+    homes = [host.home for host in fleet.sandbox.hosts]
+    states = [home / ".local/state/torc-remote" for home in homes]
+    return [
+        found for place in (Path("/tmp"), Path("/var/tmp"), *states, *homes) for found in place.glob(name)
+    ]
 
 
 @contextmanager
@@ -96,7 +99,7 @@ beside the new one; a damaged archive is fetched again."""
     logs["sandbox2"].write_text("a line\nanother\n")
     second = fleet.hosts(*where)
     assert [host["state"] for host in second.values()] == ["unchanged", "collected"]
-    assert second["sandbox2"]["archive"] == first["sandbox2"]["archive"] + ".2"
+    assert second["sandbox2"]["archive"] == first["sandbox2"]["archive"].replace(".tar.gz", ".2.tar.gz")
     assert list(content(first["sandbox2"]["archive"]).values()) == [b"a line\n"]
     Path(first["sandbox1"]["archive"]).write_bytes(b"damaged")
     third = fleet.hosts(*where)
@@ -115,7 +118,7 @@ def test_46_two_gigabytes(fleet: Fleet, tmp_path: Path) -> None:
         large = peak_memory(fleet, "collect-logs", number, "-l", tmp_path)
     finally:
         logs["sandbox1"].unlink()
-    (archive,) = tmp_path.glob("*.2")
+    (archive,) = tmp_path.glob("*.2.tar.gz")
     assert archive.stat().st_size > 64 * MIB
     listed = subprocess.run(["tar", "-tvzf", archive], capture_output=True, text=True, check=True).stdout
     assert f" {2048 * MIB} " in listed
@@ -245,7 +248,7 @@ side, its logs stay, and hosts whose archives fit are collected."""
 FULL_DISKS = """
 export command
 exec unshare -m sh -ec '
-  fill() {{ mount -t tmpfs -o size=4k none "$1"; echo full >"$1/file"; }}
+  fill() {{ mount -t tmpfs -o size=4k,nr_inodes=20 none "$1"; echo full >"$1/file"; }}
   mkdir -p /run/torc-test-keep
   mount --bind {directory} /run/torc-test-keep
   fill /tmp
@@ -253,6 +256,7 @@ exec unshare -m sh -ec '
   mkdir -p {directory}
   mount --bind /run/torc-test-keep {directory}
   {more}
+  for number in $(seq 20); do mkdir "/tmp/$number" "/var/tmp/$number" || :; done 2>/dev/null
   exec "$SHELL" -c "$command"'
 """
 
@@ -290,7 +294,7 @@ full as well, the host fails and says where it looked, and nothing is deleted.""
         (
             100 * 1024,
             """case $command in *sftp-server*)
-            for file in /tmp/torc-logs-{name}.*/logs.tar.gz; do
+            for file in /tmp/torc-logs-{name}.*/*; do
               printf X | dd of="$file" bs=1 seek=20 conv=notrunc 2>/dev/null
             done
         esac""",
@@ -423,3 +427,56 @@ refused with the reason (exit code 1; 2 for the empty name), and nothing is remo
     assert (foreign / "data").read_text() == "theirs"
     assert (home / "link").is_symlink()
     assert logs["sandbox1"].exists()
+
+
+@pytest.mark.slow
+def test_96_a_local_directory_of_an_odd_name(fleet: Fleet, tmp_path: Path) -> None:
+    """Archives are fetched into a local directory whatever its name is: spaces, quotes, patterns, line breaks."""
+    number, logs = with_logs(fleet, ["sandbox1"])
+    logs["sandbox1"].write_bytes(os.urandom(200_000))
+    for name in ["-a 'b' \"c\"", "d\\e [f]*?", "g\n!touch h\n#i"]:
+        where = tmp_path / name
+        (archive,) = fleet.hosts("collect-logs", number, "-l", where).values()
+        assert Path(archive["archive"]).parent == where
+        assert [len(data) for data in content(archive["archive"]).values()] == [200_000]
+        assert not {"unsafe", "outside_links", "unchecked"} & set(archive)
+        assert len(list(where.iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_97_a_worker_with_a_very_long_name(fleet: Fleet, tmp_path: Path) -> None:
+    """A worker whose host name has 229 characters, or as many as there can be: its archives have names too."""
+    layout = fleet.sandbox.layout
+    names = [("long-" * 60)[:length] + "x" for length in (228, 252)]
+    address = fleet.sandbox.hosts[0].address
+    config = tmp_path / "ssh_config"
+    alias = f"Host {' '.join(names)}\n  HostName {address}\n"
+    config.write_text(alias + layout.ssh_config.read_text().replace("Host sandbox*", "Host long-* sandbox*"))
+    aliased = replace(fleet, environment={"TORC_REMOTE_SSH_CONFIG": str(config)})
+    number, logs = with_logs(fleet, ["sandbox1"])
+    logs["sandbox1"].write_bytes(os.urandom(200_000))
+    fleet.torc("remote", "remove-worker", "sandbox1", number)
+    fleet.torc("remote", "add-workers", number, "--skip-ssh-check", *names)
+    for suffix in (".tar.gz", ".2.tar.gz"):
+        hosts = aliased.hosts("collect-logs", number, "-l", tmp_path / "logs").values()
+        assert all(host["archive"].endswith(suffix) for host in hosts)
+        logs["sandbox1"].write_bytes(os.urandom(200_000))
+    assert len(list((tmp_path / "logs").glob("*.tar.gz"))) == 4
+
+
+def test_98_an_archive_that_would_write_elsewhere(fleet: Fleet, tmp_path: Path) -> None:
+    """A host's archive holds names with `..`, absolute ones, or files behind links: it is collected, and the report \
+warns of unpacking it, also when the logs are collected again."""
+    number, _ = with_logs(fleet, ["sandbox1", "sandbox2"])
+    bad = fleet.home("sandbox1") / "bad.tar"
+    with tarfile.open(bad, "w") as tar:
+        tar.addfile(tarfile.TarInfo("../.bashrc"))
+    hook_sessions(fleet.sandbox)
+    with shims(fleet.home("sandbox1"), tar=f"cat {bad}"):
+        for state in ("collected", "unchanged"):
+            hosts = fleet.hosts("collect-logs", number, "-l", tmp_path)
+            assert hosts["sandbox1"]["state"] == state
+            assert hosts["sandbox1"]["unsafe"] == "'../.bashrc': a name with .."
+            assert "unsafe" not in hosts["sandbox2"]
+        said = fleet.torc("remote", "collect-logs", number, "-l", tmp_path).stdout
+    assert "WARNING: unpacked as it is, this would be written outside of the directory: '../.bashrc'" in said

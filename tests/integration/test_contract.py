@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -106,12 +107,14 @@ def test_version_mismatch(fleet: Fleet, old_torc: None) -> None:
 def test_ssh_connection_failed(fleet: Fleet, tmp_path: Path) -> None:
     layout = fleet.sandbox.layout
     config = tmp_path / "ssh_config"
+    # a key that the host does not know; of one that is not there ssh says more
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
     block = f"""\
 Host stranger
   HostName {layout.hosts[1].address}
   User {layout.user}
   Port {layout.port}
-  IdentityFile {tmp_path}/none
+  IdentityFile {tmp_path}/key
   IdentitiesOnly yes
   IdentityAgent none
   UserKnownHostsFile {layout.directory}/known_hosts

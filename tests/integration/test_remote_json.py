@@ -9,7 +9,6 @@ import jsonschema
 import pytest
 
 from tests.remote_support import Fleet
-from torc_remote import operations
 
 SCHEMA = json.loads((resources.files("torc_remote") / "report.schema.json").read_text())
 DEAD = "127.0.0.1:1"
@@ -70,7 +69,6 @@ def test_progress_is_on_stderr(fleet: Fleet) -> None:
 @pytest.mark.parametrize("operation", SCHEMA["properties"]["operation"]["enum"])
 def test_the_schema_knows_the_states(operation: str) -> None:
     well = set(SCHEMA["$defs"][operation]["then"]["properties"]["state"]["enum"])
-    assert well == operations._WELL.get(operation, well)
     host = {"worker": "h", "host": "h", "ok": True, "reason": ""}
     summary = {"total": 1, "ok": 1, "failed": 0, "unreachable": 0}
     for state, valid in [(sorted(well)[0], True), ("nonsense", False)]:
@@ -83,7 +81,5 @@ def test_the_schema_knows_the_states(operation: str) -> None:
         assert jsonschema.Draft202012Validator(SCHEMA).is_valid(answer) == valid
 
 
-def test_the_schema_knows_the_details() -> None:
+def test_the_schema_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    fields = set(SCHEMA["$defs"]["host"]["properties"])
-    assert fields == {"worker", "host", "state", "ok", "reason", *operations._DETAILS}

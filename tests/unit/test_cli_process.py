@@ -76,3 +76,13 @@ def test_sigterm_unwinds(tmp_path: Path) -> None:
         running.send_signal(signal.SIGTERM)
         running.wait(10)
     assert (tmp_path / "clean").exists()
+
+
+def test_a_full_disk_under_the_output_is_one_sentence() -> None:
+    program = [sys.executable, "-c", "from torc_remote.cli.main import main; main()", "--help"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(program, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: The output is not complete: No space left on device. The command itself has come to its end.\n",
+    )

@@ -59,7 +59,9 @@ def test_each_source_beats_the_next(load: Load, tmp_path: Path) -> None:
 
 def test_files_are_merged_key_by_key_and_unknown_keys_are_let_pass(load: Load, tmp_path: Path) -> None:
     (tmp_path / "cwd/torc.toml").write_text(
-        "[client.run]\nnum_cpus = 4\nfuture = 1\n[client.tls]\ninsecure = true\n[other]\nx = 1\n"
+        "[client.run]\nnum_cpus = 4\nfuture = 1\n"
+        '[client]\napi_url = "https://h"\n'
+        "[client.tls]\ninsecure = true\n[other]\nx = 1\n"
     )
     (tmp_path / "home/.config/torc/config.toml").write_text(
         '[client]\nformat = "json"\n[client.run]\nnum_cpus = 8\nmemory_gb = 2.5\npoll_interval = 1\n'
@@ -137,3 +139,37 @@ def test_a_url_that_cannot_be_used(load: Load, url: str) -> None:
 def test_rust_log_filters_are_let_pass(load: Load) -> None:
     assert load(RUST_LOG="torc=debug,hyper=warn").log_level == "info"
     assert load(RUST_LOG="DEBUG").log_level == "debug"
+
+
+def test_a_file_that_others_rule_is_not_read(
+    load: Load, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cwd/torc.toml"
+    write_url(path, "cwd")
+    path.chmod(0o664)
+    assert load().api_url == DEFAULT_API_URL
+    assert f"{path} is not read: other users may write it" in capsys.readouterr().err
+    path.chmod(0o644)
+    assert load().api_url != DEFAULT_API_URL
+    monkeypatch.setattr("os.geteuid", lambda: 12345)
+    if path.stat().st_uid:
+        assert load().api_url == DEFAULT_API_URL
+        assert f"{path} is not read: it belongs to another user" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("environment", "lax"),
+    [
+        ({}, True),
+        ({"TORC_API_URL": "https://elsewhere"}, False),
+        ({"TORC_API_URL": "https://elsewhere", "TORC_TLS_INSECURE": "1"}, True),
+        ({"TORC_TLS_INSECURE": "1"}, False),
+    ],
+)
+def test_laxity_holds_for_the_url_of_the_same_source(
+    load: Load, tmp_path: Path, environment: dict[str, str], lax: bool
+) -> None:
+    (tmp_path / "cwd/torc.toml").write_text(
+        '[client]\napi_url = "https://h"\n[client.tls]\ninsecure = true\n'
+    )
+    assert load(**environment).tls_insecure is lax

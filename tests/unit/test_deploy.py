@@ -99,8 +99,12 @@ def test_lines_wait_for_the_events_of_earlier_tasks(gathered: _Gathered) -> None
 def test_secrets_leave_the_environment_for_the_time_of_the_play(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORC_PASSWORD", "p")
     monkeypatch.setenv("TORC_COOKIE_HEADER", "c")
-    with deploy._without_secrets():
-        assert not {"TORC_PASSWORD", "TORC_COOKIE_HEADER"} & os.environ.keys()
+    foreign = ["ANSIBLE_STRATEGY", "_ANSIBLE_X", "RUNNER_X", "AWX_X", "JUNIT_X", "PYTHONPATH"]
+    for name in foreign:
+        monkeypatch.setenv(name, "x")
+    with deploy._own_environment():
+        assert not {"TORC_PASSWORD", "TORC_COOKIE_HEADER", *foreign} & os.environ.keys()
+    assert os.environ["ANSIBLE_STRATEGY"] == "x"
     assert os.environ["TORC_PASSWORD"] == "p"
     assert os.environ["TORC_COOKIE_HEADER"] == "c"
 

@@ -9,5 +9,5 @@ def test_the_table_is_up_to_date() -> None:
 
 
 def test_every_fault_has_a_test_and_a_sentence() -> None:
-    assert {fault.number for fault in faults()} == set(range(1, 61))
+    assert {fault.number for fault in faults()} >= set(range(1, 61))
     assert [fault for fault in faults() if not fault.happens.endswith(".")] == []

@@ -18,6 +18,7 @@ import pytest
 from tests.fault_support import alive
 from tests.host_scripts import KEY, WORKER, ScriptHost, installed_shells, toolbox
 from tests.support import wait_until
+from torc_remote.answers import read_answer
 
 NODE = "node 7 2026-11-22T18:46:53Z"
 DIGESTS = ("sha256sum", "shasum", "sha256", "openssl")
@@ -84,9 +85,9 @@ def taken(host: ScriptHost, packed: dict[str, str]) -> bytes:
     if "content" in packed:
         data = base64.b64decode(packed["content"])
     else:
-        archive = Path(packed["archive"])
+        archive = Path(host.meeting.path(int(packed["place"])))
         data = archive.read_bytes()
-        host.discard(packed["archive"])
+        host.discard()
         assert not archive.parent.exists()
     assert packed["sha256"] == hashlib.sha256(data).hexdigest()
     return data
@@ -264,3 +265,12 @@ def test_who_ignores_sigterm_is_named_and_force_ends_it(host: ScriptHost) -> Non
     assert f"PID {started['pid']} did not end within 1 s" in refused["msg"]
     assert host.stop(force=True)["state"] == "stopped"
     wait_until(lambda: not host.pids())
+
+
+def test_a_damaged_file_names_no_worker(host: ScriptHost) -> None:
+    """A number that no process can have is not told as one: the controller would refuse the answer."""
+    (host.home / "torc_output").mkdir()
+    (host.home / "torc_output/torc_worker_42.pid").write_text("999999999999\n")
+    status = host.status()
+    assert status["state"] == "exited"
+    assert "pid" not in read_answer(status)

@@ -42,7 +42,7 @@ def unreachable(message: str = "Connection refused") -> HostAnswer:
 
 
 def test_every_worker_once_in_the_order_of_the_list(fleet: Fleet) -> None:
-    report = fleet.report("status", answers(fleet, {"alpha": ok("running", pid="12"), "beta": unreachable()}))
+    report = fleet.report("status", answers(fleet, {"alpha": ok("running", pid=12), "beta": unreachable()}))
     assert [host.worker for host in report.hosts] == WORKERS
     assert [host.state for host in report.hosts] == ["unreachable", "not_started", "invalid", "running"]
     assert [host.ok for host in report.hosts] == [False, False, False, True]
@@ -67,6 +67,7 @@ def test_a_worker_listed_twice_is_one_host(tmp_path: Path, monkeypatch: pytest.M
         ("run", HostAnswer("failed", "", {"msg": "Traceback"}), "failed", False, "Traceback"),
         ("stop", HostAnswer("failed", "", {"state": "stopped", "msg": "500"}), "stopped", False, "500"),
         ("stop", HostAnswer(), "not_started", False, "because of other hosts"),
+        ("stop", HostAnswer(cut_off=True), "unknown", False, "run the command again"),
         (
             "stop",
             HostAnswer("unreachable", "", {"state": "unknown", "msg": "lost"}),
@@ -83,7 +84,7 @@ def test_what_an_answer_means(
     host = fleet.report(operation, answers(fleet, {"alpha": answer})).hosts[3]
     assert (host.state, host.ok) == (state, well)
     assert host.reason.endswith(reason)
-    assert host.unreachable == (answer.status == "unreachable")
+    assert host.unreachable == (answer.status == "unreachable" or answer.cut_off)
 
 
 def result(state: str, well: bool = False) -> HostResult:

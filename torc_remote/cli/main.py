@@ -9,7 +9,7 @@ from torc_remote import __version__
 from torc_remote.cli.app import App
 from torc_remote.cli.failures import report
 from torc_remote.cli.options import LazyGroup
-from torc_remote.cli.process import prepare_process
+from torc_remote.cli.process import check_output, prepare_process
 
 # name: (module of torc_remote.cli, short help); in the order of `torc --help`
 COMMANDS = {
@@ -84,7 +84,7 @@ def run(command: click.Command, name: str, argv: list[str], app: App | None = No
     """Run ``command`` with the words ``argv``; the exit code. Whatever goes wrong is told on stderr."""
     try:
         code = command.main(argv, prog_name=name, obj=app or App(argv), standalone_mode=False)
-        sys.stdout.flush()
+        check_output()
     except (Exception, KeyboardInterrupt) as error:
         return report(error)
     return code if isinstance(code, int) else 0

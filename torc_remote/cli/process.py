@@ -6,6 +6,8 @@ import signal
 import sys
 from typing import Any, TextIO
 
+from torc_remote.errors import TorcError
+
 
 def prepare_process() -> None:
     """Make SIGTERM unwind as Ctrl-C does, and give each standard stream a file that can be used.
@@ -39,13 +41,31 @@ def _patient(stream: TextIO) -> io.TextIOWrapper:
     )
 
 
+def check_output() -> None:
+    """Raise TorcError when standard output did not take all that was written."""
+    sys.stdout.flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if isinstance(raw, _Outlet) and raw.failure:
+        raise TorcError(
+            f"The output is not complete: {raw.failure.strerror}. The command itself has come to its end."
+        )
+
+
 class _Outlet(io.FileIO):
-    """Once nobody reads any more, what is written goes nowhere."""
+    """Once nobody reads any more, or nothing more can be written, the rest goes nowhere.
+
+    ``failure`` is then why the output is not whole; a reader who left wanted no more.
+    """
+
+    failure: OSError | None = None
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            self.failure = None if isinstance(error, BrokenPipeError) else error
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)

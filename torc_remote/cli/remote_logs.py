@@ -18,6 +18,13 @@ from torc_remote.cli.remote_options import (
 if TYPE_CHECKING:
     from torc_remote.operations import HostResult
 
+# What was found in an archive.
+_FINDINGS = {
+    "unsafe": "WARNING: unpacked as it is, this would be written outside of the directory",
+    "outside_links": "Links that point out of the archive",
+    "unchecked": "The archive was not looked through to its end",
+}
+
 
 @click.command(cls=TorcCommand)
 @optional_workflow
@@ -105,7 +112,13 @@ def _say_collected(host: "HostResult") -> str:
         text = f"Unchanged: {host.details.get('archive')}"
     else:
         text = f"{host.details['archive']} ({readable_size(host.details['size'])})"
-    return f"{text}; {_say_deleted(host)}" if host.details.get("deleted") else text
+    if host.details.get("deleted"):
+        text += f"; {_say_deleted(host)}"
+    return text + "".join(
+        f". {says}: {', '.join(str(host.details[key]).splitlines())}"
+        for key, says in _FINDINGS.items()
+        if key in host.details
+    )
 
 
 def _say_deleted(host: "HostResult") -> str:

@@ -27,7 +27,7 @@ def show(app: App, report: Report, words: Words, summary: str, advice: str = "")
         print_json(report.as_json())
     else:
         for host in report.hosts:
-            mark, text = ("OK", words(host)) if host.ok else ("FAILED", failure(host))
+            mark, text = ("OK", printable(words(host))) if host.ok else ("FAILED", failure(host))
             say(f"  [{mark}] {host.host}: {text}", err=not host.ok)
         well = sum(host.ok and host.state != "absent" for host in report.hosts)
         click.echo(summary.format(f"{well}/{len(report.hosts)}"))
@@ -51,7 +51,7 @@ def failure(host: HostResult) -> str:
     """Why a host failed; the last lines of a dead worker's log are indented below."""
     if host.state != "died":
         return host.reason or host.state
-    lines = str(host.details.get("log", "")).splitlines()
+    lines = [printable(line) for line in str(host.details.get("log", "")).splitlines()]
     if not lines:
         return f"{host.reason}. It left no log (exit code {host.details.get('exit_code', 'unknown')})."
     return "\n    ".join([f"{host.reason}. Last log:", *lines])

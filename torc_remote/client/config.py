@@ -6,8 +6,11 @@ built-in default.
 """
 
 import os
+import shlex
+import stat
+import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,8 +135,11 @@ def load_settings(
     """
     environ = os.environ if environ is None else environ
     files = [(path, _read_toml(path)) for path in _config_files(environ, Path(cwd or "."))]
+    given = {name for name, value in (overrides or {}).items() if value is not None}
     values = _found(_KEYS, environ, files) | {"username": _user_name(environ)}
     run = RunDefaults(**_found(_RUN_KEYS, environ, files))
+    if "tls_insecure" not in given and values.get("tls_insecure") and not _same_source(given, environ, files):
+        values["tls_insecure"] = False
     values |= {name: value for name, value in (overrides or {}).items() if value is not None}
     return Settings(**_split_url(values), run=run)
 
@@ -145,14 +151,28 @@ def _config_files(environ: Mapping[str, str], cwd: Path) -> list[Path]:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    """What the file says; nothing when others than this user and root decide what stands in it."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            if reason := _distrust(path, os.fstat(file.fileno())):
+                print(f"Warning: {path} is not read: {reason}.", file=sys.stderr)
+                return {}
+            return tomllib.loads(file.read().decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except tomllib.TOMLDecodeError as error:  # its text ends in "(at line 3, column 7)"
         raise UsageError(f"{path} is not valid TOML: {error}.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"Cannot read the configuration file {path}: {error}.") from error
+
+
+def _distrust(path: Path, found: os.stat_result) -> str | None:
+    """Why others could choose the server that gets the user's password."""
+    if found.st_uid not in (os.geteuid(), 0):
+        return "it belongs to another user"
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"other users may write it (chmod go-w {shlex.quote(str(path))})"
+    return None
 
 
 def _found(keys: Mapping[str, _Key], environ: Mapping[str, str], files: _Files) -> dict[str, Any]:
@@ -174,6 +194,19 @@ def _lookup(key: _Key, environ: Mapping[str, str], files: _Files) -> Any:
         if value is not None:
             return _parsed(key, _toml_text(value), f"{key.toml} in {path}")
     return None
+
+
+def _same_source(given: Collection[str], environ: Mapping[str, str], files: _Files) -> bool:
+    """Is the URL from where the word to trust any certificate is? Command line and environment count as one."""
+    url = None if "api_url" in given else _source(_KEYS["api_url"], environ, files)
+    return url == _source(_KEYS["tls_insecure"], environ, files)
+
+
+def _source(key: _Key, environ: Mapping[str, str], files: _Files) -> Path | None:
+    """The file that rules a key; None: the environment (or the default)."""
+    if _lookup(key, environ, []) is not None:
+        return None
+    return next((path for path, data in files if _lookup(key, {}, [(path, data)]) is not None), None)
 
 
 def _toml_text(value: object) -> str:

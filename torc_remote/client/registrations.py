@@ -16,6 +16,7 @@ from torc_remote.client.api import Json, TorcClient
 _NATIVE_PID = 1
 _LOG_RESOLUTION = timedelta(seconds=1)
 _CLOCK_STEP = timedelta(minutes=1)
+_FIRST_YEAR, _LAST_YEAR = 2000, 2200
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def parse_nodes(text: str, names: str) -> tuple[list[NamedNode], list[Registrati
         with suppress(ValueError, OverflowError):
             if kind == "node":
                 number, seen, *since = words
-                started = datetime.fromtimestamp(int(since[0]), UTC) if since else None
+                started = _checked(datetime.fromtimestamp(int(since[0]), UTC)) if since else None
                 named.append(NamedNode(int(number), _time(seen), frozenset(names.split()), started))
             elif kind == "idle":
                 hostname, first, last = words
@@ -73,9 +74,12 @@ def parse_nodes(text: str, names: str) -> tuple[list[NamedNode], list[Registrati
 
 
 def _time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError(f"no time zone in {text}")
+    return _checked(datetime.fromisoformat(text))
+
+
+def _checked(time: datetime) -> datetime:
+    if time.tzinfo is None or not _FIRST_YEAR <= time.year < _LAST_YEAR:
+        raise ValueError(f"no time zone in {time}, or nobody's year")
     return time
 
 
@@ -88,9 +92,15 @@ class Found:
 
 
 def find_nodes(
-    client: TorcClient, workflow_id: int, gone: Sequence[Registration], named: Iterable[int]
+    client: TorcClient,
+    workflow_id: int,
+    gone: Sequence[Registration],
+    named: Iterable[int],
+    living: Sequence[Registration] = (),
 ) -> Found:
     """The active nodes of workers that are proven to be gone; ``named`` are nodes known to be of other workers.
+
+    What can be the node of one that is ``living`` stays.
 
     Where several workers of one host name began in the same seconds, nobody can tell their nodes apart. But
     when as many of them are gone as there are nodes they can have, all these nodes are dead.
@@ -107,6 +117,7 @@ def find_nodes(
     for group in _groups(choices):
         if len(group) <= sum(choice <= group for choice in choices):
             dead |= group
+    dead -= {node["id"] for node in natives if any(worker.fits(node) for worker in living)}
     doubtful = {
         worker: left
         for worker, choice in zip(gone, choices, strict=True)

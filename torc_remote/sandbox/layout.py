@@ -148,7 +148,8 @@ def make_directory(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         content = next(directory.iterdir(), None)
-        directory.chmod(0o700)
+        if not content:
+            directory.chmod(0o700)
     except OSError as error:
         raise UsageError(f"{directory}: {error.strerror}; choose another directory with --dir") from error
     if content:

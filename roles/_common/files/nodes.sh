@@ -5,6 +5,8 @@
 # has replaced the record or a deletion has removed the log. So the lines stay in the file `lost` beside the record,
 # until the next script in the play, which only comes when the server was told, removes it.
 
+held=
+
 # own_nodes: of the worker that `identify` found, a line for each compute node,
 #   node ID TIME SINCE   that its log names, first at this time by the host's clock. It was registered before, and not
 #                        before the worker was started, SINCE (seconds since 1970, where the record tells); a number
@@ -40,10 +42,17 @@ emit_lost_nodes() {
 
 lost_nodes() { [ ! -e "$dir/lost" ] || cat "$dir/lost"; }
 
+# emit_held_nodes: of the worker that `identify` found running, which keeps its nodes whatever another host says of them
+emit_held_nodes() {
+  nodes=$(lost_nodes) held=$(own_nodes)
+  emit_known_nodes
+}
+
 emit_known_nodes() {
-  [ -n "$nodes" ] || return 0
+  [ -n "$nodes$held" ] || return 0
   emit node_names "$name $(uname -n)"
-  emit nodes "$nodes"
+  [ -z "$nodes" ] || emit nodes "$nodes"
+  [ -z "$held" ] || emit held "$held"
 }
 
 # keep_nodes: what was said, for later commands, as the record or the log is about to go; fails where it can't be written

@@ -13,6 +13,7 @@
 nl='
 '
 library_home=$(cd "${HOME:-/}" 2>/dev/null && pwd -P) || library_home=
+state_home=${XDG_STATE_HOME:-$library_home/.local/state}/torc-remote
 proc=/proc
 boot='' machine='' host_id=''
 
@@ -204,7 +205,6 @@ locate() {
     plain_name "${TORC_WORKER_NAME:-$machine}"
     name=$plain
   fi
-  state_home=${XDG_STATE_HOME:-$library_home/.local/state}/torc-remote
   key=${2%% *} old_key=''
   case $2 in *' '*) old_key=${2#* } ;; esac
   [ -n "$key" ] || locate_only "$1"
@@ -355,10 +355,15 @@ new_log() {
   [ -r "$r_log" ] && tail -c "+$((r_offset + 1))" "$r_log"
 }
 
+# emit_pid: the recorded process, unless a damaged record has what can be no worker's
+emit_pid() {
+  ! is_number "$r_pid" || [ "${#r_pid}" -gt 9 ] || [ "$r_pid" -le 1 ] || emit pid "$r_pid"
+}
+
 # emit_worker: what the reports show of the worker that `identify` found
 emit_worker() {
-  emit pid "$r_pid"
-  [ -z "$r_since" ] || emit since "$r_since"
+  emit_pid
+  ! is_number "$r_since" || emit since "$r_since"
   [ -z "$r_version" ] || emit version "$r_version"
   emit output_dir "$r_output"
 }

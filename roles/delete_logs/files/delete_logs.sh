@@ -87,6 +87,7 @@ if lock; then
 fi
 there=1
 locate_output "$workflow" "$keys" "$output_dir" || there=0
+[ "$found" != running ] || emit_held_nodes
 if [ "$there" = 1 ]; then
   guard_output
   live=$(live_worker | sort -u | paste -s -d , -)

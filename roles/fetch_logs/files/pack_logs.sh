@@ -1,19 +1,16 @@
 # shellcheck shell=sh
-# pack_logs.sh WORKFLOW KEYS OUTPUT_DIR ALL_WORKFLOWS KNOWN_MANIFEST CHECK BECOME: packs the logs into a private file.
-# A small archive comes with the answer, for a larger one its file is named. Answers `unchanged` without packing when
-# the manifest is the one that the caller has collected before, and `uncollected` when CHECK says that nothing may be
-# changed. BECOME 1: somebody else logs in and fetches it.
-workflow=$1 keys=$2 output_dir=$3 all=$4 known=$5 check=$6 become=$7
+# pack_logs.sh WORKFLOW KEYS OUTPUT_DIR ALL_WORKFLOWS KNOWN_MANIFEST CHECK BECOME NAME FILE: packs the logs into a private
+# file. A small archive comes with the answer, a larger one waits as FILE in a directory NAME (see meeting.sh). Answers
+# `unchanged` without packing when the manifest is the one that the caller has collected before, and `uncollected` when
+# CHECK says that nothing may be changed. BECOME 1: somebody else logs in and fetches it; FILE is a secret of this run
+# and in no command line.
+workflow=$1 keys=$2 output_dir=$3 all=$4 known=$5 check=$6 become=$7 archive_name=$8 file=$9
 umask 077
-file=logs.tar.gz mask=077
-if [ "$become" = 1 ]; then
-  # Others may pass through the directory, but not list it. The name is a secret of this run and in no command line.
-  file=logs-${torc_mark#torc-}.tar.gz mask=022
-fi
+if [ "$become" = 1 ]; then mask=022; else mask=077; fi
 
 # Archives that a lost connection left behind; younger ones may be another collector's.
 sweep() {
-  for old in "$1/torc-logs-$workflow-$key."*; do
+  for old in "$1/${archive_name%.*}."*; do
     [ ! -O "$old" ] || find "$old" -prune -type d -mtime +1 -exec rm -rf {} + 2>/dev/null
   done
 }
@@ -30,16 +27,33 @@ archive() {
   } | { umask "$mask" && gzip -1 >"$tmp/$file"; }
 }
 
-# pack: /tmp may be full, so other places are tried; sets `tmp`
+# pack: /tmp may be full, so other places are tried, unless somebody else has to find the archive; sets `tmp`
 pack() {
+  sweep "$library_home"
   for place in "${TMPDIR:-/tmp}" /tmp /var/tmp "$state_home"; do
+    case $become:$place in 0:* | 1:/tmp | 1:/var/tmp) ;; *) continue ;; esac
     [ -d "$place" ] || continue
     sweep "$place"
-    tmp=$(mktemp -d "$place/torc-logs-$workflow-$key.XXXXXX" 2>/dev/null) || continue
+    tmp=$place/$archive_name
+    mkdir "$tmp" 2>/dev/null || continue
     if archive 2>/dev/null && [ -s "$tmp/code" ]; then return; fi
     rm -rf "$tmp"
   done
   fail failed "the logs could not be packed: no room for the archive in ${TMPDIR:-/tmp}, /var/tmp or $state_home"
+}
+
+# offer: where the caller finds the archive
+offer() {
+  case $tmp in
+  "/tmp/$archive_name") emit place 1 ;;
+  "/var/tmp/$archive_name") emit place 2 ;;
+  *)
+    meet "$archive_name" "$become" && ln -s "$tmp/$file" "$meeting/$file"
+    return
+    ;;
+  esac
+  # others may pass through the directory, but not list it
+  [ "$become" = 0 ] || chmod 711 "$tmp"
 }
 
 locate_output "$workflow" "$keys" "$output_dir" || finish absent "there is no directory $output"
@@ -71,7 +85,9 @@ if [ "$size" -le 65536 ] && have base64; then
   emit content "$(base64 <"$tmp/$file" | tr -d '\n')"
   rm -rf "$tmp"
 else
-  [ "$become" = 0 ] || chmod 711 "$tmp" || fail failed "cannot lend $tmp to the user who logs in"
-  emit archive "$tmp/$file"
+  offer || {
+    rm -rf "$tmp"
+    fail failed "the archive cannot be fetched: no room for a directory in /tmp, /var/tmp or $library_home"
+  }
 fi
 finish packed

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# finish_install.sh UPLOAD SHA256 LENT: puts the uploaded file into place in one step, if it arrived whole and runs here.
-# LENT: another user's file, which holds what UPLOAD should.
-upload=$1
+# finish_install.sh NAME SHA256 LENT: puts the uploaded file into place in one step, if it arrived whole and runs here.
+# NAME: see prepare_install.sh. LENT: another user's file, which holds what was to be uploaded.
+upload=$library_home/.local/bin/.$1
 torc=$upload
 abandon() {
   rm -f "$upload"

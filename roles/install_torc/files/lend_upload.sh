@@ -1,12 +1,10 @@
 # shellcheck shell=sh
-# lend_upload.sh [LENT]: as the one who logs in, makes an empty file that another user can read; with LENT removes it.
-case $1 in
-'')
-  lent=$(mktemp /tmp/torc-upload.XXXXXX) && chmod 644 "$lent" || fail failed "cannot write to /tmp"
-  emit lent "$lent"
-  finish lent
-  ;;
-/tmp/torc-upload.*) rm -f "$1" ;;
-*) fail failed "$1 is not an upload of this collection" ;;
-esac
-finish discarded
+# lend_upload.sh NAME FILE: as the one who logs in, makes an empty file that another user can read, in a directory NAME
+# (see meeting.sh); without FILE removes it, and what prepare_install.sh made.
+if [ -z "$2" ]; then
+  part "$1"
+  rm -f "$library_home/.local/bin/.$1"
+  finish discarded
+fi
+meet "$1" 1 && : >"$meeting/$2" && chmod 644 "$meeting/$2" || fail failed "cannot write to /tmp or /var/tmp"
+finish lent

@@ -1,6 +1,7 @@
 # shellcheck shell=sh
-# prepare_install.sh SHA256 NEEDS_PYTHON CHECK: is this very file installed already? Else makes room for it, unless
-# CHECK says that nothing may be changed.
+# prepare_install.sh SHA256 NEEDS_PYTHON CHECK NAME FILE BECOME: is this very file installed already? Else makes room for
+# it, unless CHECK says that nothing may be changed: the upload goes to FILE in a directory NAME (see meeting.sh), which
+# is a link to where it shall be. BECOME 1: somebody else logs in and lends the place (lend_upload.sh).
 target=$library_home/.local/bin/torc
 [ -n "$library_home" ] || fail failed "the account's home directory ${HOME:-} does not exist on this host"
 if [ "$2" = 1 ]; then
@@ -18,7 +19,12 @@ if [ -f "$target" ]; then
 fi
 [ "$3" = 0 ] || finish ready
 mkdir -p "$library_home/.local/bin" || fail failed "cannot create $library_home/.local/bin"
-upload=$(umask 077 && mktemp "$library_home/.local/bin/.torc.XXXXXX") ||
-  fail failed "cannot write to $library_home/.local/bin"
-emit upload "$upload"
+upload=$library_home/.local/bin/.$4
+(umask 077 && set -C && : >"$upload") 2>/dev/null || fail failed "cannot write to $library_home/.local/bin"
+if [ "$6" = 0 ]; then
+  meet "$4" 0 && ln -s "$upload" "$meeting/$5" || {
+    rm -f "$upload"
+    fail failed "the upload has no place: no room for a directory in /tmp, /var/tmp or $library_home"
+  }
+fi
 finish ready

@@ -11,7 +11,7 @@ already_running() {
   case $found in
   running)
     emit_worker
-    emit_lost_nodes
+    emit_held_nodes
     finish already_running
     ;;
   # it may have been killed, and then the server still counts its jobs as running

@@ -13,7 +13,7 @@ exited)
   [ -z "$left" ] || emit reason "processes of its jobs are still running (PID $(named "$left"))"
   ;;
 stale)
-  [ -z "$r_pid" ] || emit pid "$r_pid"
+  emit_pid
   emit reason "$stale_reason"
   ;;
 esac
