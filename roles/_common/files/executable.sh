@@ -18,7 +18,7 @@ Install it with 'torc remote install', or name it with torc_executable"
 
 # torc_version: sets `version` to what `torc --version` says, whatever else it prints
 torc_version() {
-  torc_said=$("$torc" --version 2>&1) || torc_failed=$?
+  torc_said=$(in_account "$torc" --version 2>&1) || torc_failed=$?
   version=$(printf '%s\n' "$torc_said" |
     sed -n 's/^\(torc[[:space:]]\{1,\}\)\{0,1\}\([0-9][0-9]*\.[0-9][^[:space:]]*\)[[:space:]]*\((.*)\)\{0,1\}$/\2/p' | tail -n 1)
   [ -n "$version" ] ||

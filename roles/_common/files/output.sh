@@ -17,15 +17,15 @@ locate_output() {
   identify "$1" "$2" "$3"
   if [ -n "$3" ]; then
     absolute "$3"
-    [ ! -d "$path/server-$2" ] || path=$path/server-$2
+    [ ! -d "$located/server-$2" ] || located=$located/server-$2
   elif [ -n "$r_output" ]; then
-    path=$r_output
+    located=$r_output
   else
     absolute torc_output
   fi
-  output=$path
-  [ -d "$path" ] || return 1
-  output=$(cd "$path" 2>/dev/null && pwd -P && printf x) || fail failed "the directory $path cannot be entered"
+  output=$located
+  [ -d "$located" ] || return 1
+  output=$(cd "$located" 2>/dev/null && pwd -P && printf x) || fail failed "the directory $located cannot be entered"
   output=${output%"$nl"x}
 }
 

@@ -89,14 +89,14 @@ checksum() {
   [ -n "$c_sum" ] && printf '%s\n' "${c_sum%% *}"
 }
 
-# absolute PATH: sets `path`; a relative one counts from the home, as a worker's working directory is the home.
+# absolute PATH: sets `located`; a relative one counts from the home, as a worker's working directory is the home.
 # Set in a variable since $(...) would eat newlines at the end of a name.
 absolute() {
   case $1 in
-  /*) path=$1 ;;
-  '~') path=$library_home ;;
-  '~/'*) path=$library_home/${1#\~/} ;;
-  *) path=$library_home/$1 ;;
+  /*) located=$1 ;;
+  '~') located=$library_home ;;
+  '~/'*) located=$library_home/${1#\~/} ;;
+  *) located=$library_home/$1 ;;
   esac
 }
 
@@ -306,11 +306,11 @@ identify_native() {
   found=none
   absolute "${2:-torc_output}"
   n_pid=
-  [ ! -r "$path/torc_worker_$1.pid" ] || read -r n_pid <"$path/torc_worker_$1.pid" || :
+  [ ! -r "$located/torc_worker_$1.pid" ] || read -r n_pid <"$located/torc_worker_$1.pid" || :
   is_number "$n_pid" && [ "$n_pid" -gt 1 ] || return 0
   know_boot
   r_pid=$n_pid r_start='' r_boot=$boot r_session=0 r_version='' r_offset=0 r_since=''
-  r_output=$path r_log=$path/torc_worker_$1.log r_native=1
+  r_output=$located r_log=$located/torc_worker_$1.log r_native=1
   if ! lives "$n_pid"; then
     found=exited
   elif runs_workflow "$n_pid" "$1"; then

@@ -10,12 +10,12 @@ refuse() { fail refused "$1. Nothing was removed"; }
 
 # A directory is never removed for its name alone, but these are refused before anyone looks inside.
 guard_output() {
-  [ ! -L "${path%/}" ] || refuse "$path is a symbolic link"
+  [ ! -L "${located%/}" ] || refuse "$located is a symbolic link"
   case $library_home/ in
   "${output%/}"/*) refuse "$output is the home directory or above it" ;;
   esac
-  case ${path%/} in
-  .. | */.. | . | */.) refuse "$path is not a directory's own name" ;;
+  case ${located%/} in
+  .. | */.. | . | */.) refuse "$located is not a directory's own name" ;;
   esac
 }
 

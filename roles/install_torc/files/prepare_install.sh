@@ -14,7 +14,7 @@ if [ -f "$target" ] && [ -x "$target" ] && [ "$(checksum <"$target")" = "$1" ]; 
 fi
 if [ -f "$target" ]; then
   emit replaced_sha256 "$(checksum <"$target")"
-  emit replaced_version "$("$target" --version 2>/dev/null | head -n 1)"
+  emit replaced_version "$(in_account "$target" --version 2>/dev/null | head -n 1)"
 fi
 [ "$3" = 0 ] || finish ready
 mkdir -p "$library_home/.local/bin" || fail failed "cannot create $library_home/.local/bin"

@@ -40,13 +40,13 @@ end_left_behind() {
 # The output directory may hold other people's files: a marker says which workflows use it and whether we made it.
 prepare_output() {
   absolute "$output_dir"
-  output=$path
+  output=$located
   created=0
   if [ ! -e "$output" ]; then
     mkdir -p "$output" 2>/dev/null && created=1
   fi
   [ -d "$output" ] || fail failed "the output directory $output cannot be made or is not a directory"
-  output=$(cd "$output" && pwd -P && printf x) || fail failed "the output directory $path cannot be entered"
+  output=$(cd "$output" && pwd -P && printf x) || fail failed "the output directory $located cannot be entered"
   output=${output%"$nl"x}
   cd "$output" || fail failed "the output directory $output cannot be entered"
   if taken "$workflow" "$server"; then
@@ -95,7 +95,7 @@ prepare_record() {
 parent='{
 dir=$1 ended=$2 marker=$3; shift 3
 trap : HUP INT TERM
-"$@" </dev/null & pid=$!
+in_account "$@" </dev/null & pid=$!
 if [ -r "/proc/$pid/stat" ]; then
   read -r stat <"/proc/$pid/stat"
   case $stat in *") "*) ;; *) stat=$(cat "/proc/$pid/stat") ;; esac
@@ -137,7 +137,7 @@ launch() {
   _TORC_REMOTE_WORKER=$dir
   export _TORC_REMOTE_WORKER
   # jobs expect stdin to be /dev/null; the pipe is the program of the parent only
-  printf '%s\n' "$parent" | own_session /bin/sh -s "$dir" "ended $workflow $server $name" "$output/.torc-remote" \
+  printf '%s\n' "$torc_account" "$parent" | own_session /bin/sh -s "$dir" "ended $workflow $server $name" "$output/.torc-remote" \
     "$torc" run "$workflow" --output-dir "$output" "$@" >>"$log" 2>&1 &
   launch_tries=0
   until [ -e "$dir/record" ] || [ "$launch_tries" -ge 100 ]; do

@@ -1,0 +1,115 @@
+"""The scripts that run on hosts, in accounts whose login files steer shells and tools."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.host_scripts import ROLES, WORKER, ScriptHost, installed_shells
+from tests.support import wait_until
+from tests.unit.test_host_scripts import live
+
+# A job's view of its environment.
+TELLING = WORKER.replace("sleep 611 &", 'env -0 >"$HOME/environment"; sleep 611 &')
+NEVER = "() {  exit 9\n}"
+STEERED = {
+    "AWKPATH": "/nowhere",
+    "BASH_ENV": "/nowhere",
+    "BLOCK_SIZE": "1M",
+    "BLOCKSIZE": "1M",
+    "CDPATH": "/:/tmp:.",
+    "ENV": "/nowhere",
+    "GLOBIGNORE": "*",
+    "GREP_COLOR": "1",
+    "GREP_COLORS": "mt=01;31",
+    "GREP_OPTIONS": "--color=always -v",
+    "GZIP": "-9",
+    "IFS": "ab:/",
+    "LANG": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+    "LS_COLORS": "ex=1",
+    "POSIXLY_CORRECT": "y",
+    "PS_FORMAT": "comm",
+    "PS_PERSONALITY": "bsd",
+    "TAR_OPTIONS": "--exclude=*.o --exclude=*.log",
+    "TIME_STYLE": "full-iso",
+    "TMOUT": "1",
+    "TZ": "Pacific/Kiritimati",
+    "status": "x",
+    "COLUMNS": "7",
+    "path": "/nowhere",
+    "QUOTED": 'it\'s \\ "$HOME" `id`\n',
+    "BYTES": "\udcff\udcc3 П",
+}
+# What bash alone makes something of.
+BASH = {
+    "1st-name": "x",
+    "BASHOPTS": "failglob:nocasematch:nullglob",
+    "SHELLOPTS": "errexit:noclobber:noglob:nounset",
+    **{f"BASH_FUNC_{name}%%": NEVER for name in ("awk", "cd", "command", "declare", "printf", "tar")},
+}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[ScriptHost]:
+    host = ScriptHost(tmp_path)
+    host.install_worker(TELLING)
+    yield host
+    host.end()
+    wait_until(lambda: not host.pids())
+
+
+def job_environment(host: ScriptHost) -> dict[str, str]:
+    text = (host.home / "environment").read_bytes().decode("utf-8", "surrogateescape")
+    return dict(line.split("=", 1) for line in text.split("\0") if line)
+
+
+@pytest.mark.parametrize("shell", installed_shells())
+def test_what_login_files_export_steers_jobs_but_no_script(host: ScriptHost, shell: str) -> None:
+    host.shell = shell
+    host.account = STEERED | (BASH if shell == "bash" else {})
+    live(host)
+    seen = job_environment(host)
+    own = {"IFS", "SHELLOPTS", "BASHOPTS"}  # shells don't take these over as they are
+    assert {name: seen.get(name) for name in host.account if name not in own} == {
+        name: value for name, value in host.account.items() if name not in own
+    }
+    assert seen["HOME"] == os.fspath(host.home)
+    assert "torc_account" not in seen
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can put another program in place of /bin/sh")
+@pytest.mark.parametrize("shell", ["zsh", "bash", "mksh"])
+def test_a_login_file_may_replace_the_shell(host: ScriptHost, shell: str) -> None:
+    """With its own startup files read: an alias or a function there is none of ours."""
+    host.login_shell = shell
+    # as a function, `unset` keeps bash from starting at all under the name of sh
+    functions = {**BASH, "BASH_FUNC_unset%%": NEVER, "BASH_FUNC_export%%": NEVER} if shell == "bash" else {}
+    host.account = {**STEERED, **functions, "BASH_ENV": os.fspath(host.home / ".zshenv")}
+    del host.account["POSIXLY_CORRECT"]
+    (host.home / ".zshenv").write_text(
+        "alias printf=false case=false\ncd() { false; }\nshopt -s expand_aliases failglob 2>/dev/null\n"
+        "set -C\nsetopt nullglob ksharrays 2>/dev/null\nPATH=$PATH:/nowhere\n"
+    )
+    live(host)
+    seen = job_environment(host)
+    assert (seen["TAR_OPTIONS"], seen["QUOTED"]) == (STEERED["TAR_OPTIONS"], STEERED["QUOTED"])
+
+
+def test_no_variable_of_the_scripts_belongs_to_a_shell() -> None:
+    """A value that is put into such a one is another value, or is refused."""
+    bound = {"path", "status", "argv", "options", "commands", "functions", "aliases", "pipestatus", "match"}
+    for shell in filter(shutil.which, ("bash", "mksh", "zsh")):
+        names = "zmodload zsh/parameter; print -l ${(k)parameters}" if shell == "zsh" else "set"
+        said = subprocess.run([shell, "-c", names], env={}, capture_output=True, text=True, check=True).stdout
+        bound |= set(re.findall(r"^(\w+)(?==|$)", said, re.MULTILINE))
+    text = "\n".join(file.read_text() for file in ROLES.glob("*/files/*.sh"))
+    ours = set(re.findall(r"(?:^|[\s;{(])(\w+)=", text, re.MULTILINE))
+    ours |= {name for names in re.findall(r"\bread -r ([\w ]+)", text) for name in names.split()}
+    ours |= set(re.findall(r"\bfor (\w+)\b", text))
+    assert {"output", "p_start", "member"} <= ours
+    assert ours & bound <= {"IFS", "LC_ALL", "PATH"}
