@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from tests.host_scripts import ROLES, WORKER, ScriptHost, installed_shells
 from tests.support import wait_until
-from tests.unit.test_host_scripts import live
+from tests.unit.test_host_scripts import live, taken
 
 # A job's view of its environment.
 TELLING = WORKER.replace("sleep 611 &", 'env -0 >"$HOME/environment"; sleep 611 &')
@@ -113,3 +114,49 @@ def test_no_variable_of_the_scripts_belongs_to_a_shell() -> None:
     ours |= set(re.findall(r"\bfor (\w+)\b", text))
     assert {"output", "p_start", "member"} <= ours
     assert ours & bound <= {"IFS", "LC_ALL", "PATH"}
+
+
+# Names that tars print in ways of their own, or that look like something else.
+ODD = (b"a\nb", b"a\\nb", b"-rf", b"\303\251\3771", b"* \t'\"$(id)", b"x" * 200, b"\n", b"\\", b"[a]", b".hidden")
+
+
+def with_odd_logs(host: ScriptHost) -> Path:
+    logs = host.home / "torc_output/job_stdio"
+    assert host.start()["state"] == "started"
+    host.verify()
+    host.stop(force=True)
+    for name in ODD:
+        (logs / os.fsdecode(name)).write_text("a line\n")
+    socket.socket(socket.AF_UNIX).bind(os.fspath(logs / "socket"))
+    return logs
+
+
+@pytest.mark.parametrize("tar", ["tar", "busybox tar"])
+def test_every_name_is_found_again_in_the_archive(host: ScriptHost, tar: str) -> None:
+    """Else what tar left out would be deleted as collected; or what it has not, would never be collected."""
+    host.path = f"{host.home}/bin:{host.path}"
+    (host.home / "bin").mkdir()
+    shim = host.home / "bin/tar"
+    logs = with_odd_logs(host)
+    real = f"/usr/bin/{tar}" if tar != "tar" else str(shutil.which("tar"))
+    shim.write_text(f'#!/bin/sh\nexec {real} "$@"\n')
+    shim.chmod(0o755)
+    packed = host.pack()
+    assert "unread" not in packed
+    taken(host, packed)
+    for name in ODD:
+        (host.home / "left").write_bytes(b"./job_stdio/" + name)
+        # as tar does that is steered by what we don't know of
+        shim.write_text(
+            '#!/bin/sh\nleft=$(cat "$HOME/left"; echo .); left=${left%.}\n'
+            'case $1 in -c*) mv "$left" "$HOME/away"; trap \'mv "$HOME/away" "$left"\' EXIT;; esac\n'
+            f'{real} "$@" 2>/dev/null\n'
+        )
+        packed = host.pack()
+        taken(host, packed)
+        assert "(tar left it out)" in packed["unread"], name
+    (host.home / "left").write_bytes(b"./job_stdio/" + ODD[0])
+    shim.write_text(shim.read_text().replace("trap", ": trap"))
+    packed = host.pack()
+    taken(host, packed)
+    assert "unread" not in packed, "that file is gone"
