@@ -117,10 +117,21 @@ def test_no_variable_of_the_scripts_belongs_to_a_shell() -> None:
 
 
 # Names that tars print in ways of their own, or that look like something else.
-ODD = (b"a\nb", b"a\\nb", b"-rf", b"\303\251\3771", b"* \t'\"$(id)", b"x" * 200, b"\n", b"\\", b"[a]", b".hidden")
+ODD = (
+    b"a\nb",
+    b"a\\nb",
+    b"-rf",
+    b"\303\251\3771",
+    b"* \t'\"$(id)",
+    b"x" * 200,
+    b"\n",
+    b"\\",
+    b"[a]",
+    b".hidden",
+)
 
 
-def with_odd_logs(host: ScriptHost) -> Path:
+def with_odd_logs(host: ScriptHost) -> None:
     logs = host.home / "torc_output/job_stdio"
     assert host.start()["state"] == "started"
     host.verify()
@@ -128,7 +139,6 @@ def with_odd_logs(host: ScriptHost) -> Path:
     for name in ODD:
         (logs / os.fsdecode(name)).write_text("a line\n")
     socket.socket(socket.AF_UNIX).bind(os.fspath(logs / "socket"))
-    return logs
 
 
 @pytest.mark.parametrize("tar", ["tar", "busybox tar"])
@@ -137,7 +147,7 @@ def test_every_name_is_found_again_in_the_archive(host: ScriptHost, tar: str) ->
     host.path = f"{host.home}/bin:{host.path}"
     (host.home / "bin").mkdir()
     shim = host.home / "bin/tar"
-    logs = with_odd_logs(host)
+    with_odd_logs(host)
     real = f"/usr/bin/{tar}" if tar != "tar" else str(shutil.which("tar"))
     shim.write_text(f'#!/bin/sh\nexec {real} "$@"\n')
     shim.chmod(0o755)
@@ -160,3 +170,31 @@ def test_every_name_is_found_again_in_the_archive(host: ScriptHost, tar: str) ->
     packed = host.pack()
     taken(host, packed)
     assert "unread" not in packed, "that file is gone"
+
+
+@pytest.mark.parametrize(
+    "name", ["link", "link/", "link//", "./link///", "dir//../link//", "link/.", "dir/..", ".//"]
+)
+def test_no_spelling_of_a_link_is_deleted_through(host: ScriptHost, name: str) -> None:
+    (host.home / "dir").mkdir()
+    (host.home / "dir/torc_worker_42.log").touch()
+    (host.home / "link").symlink_to("dir")
+    answer = host.delete(output_dir=name)
+    assert (answer["state"], answer["failed"]) == ("refused", "1"), answer
+    assert (host.home / "dir/torc_worker_42.log").exists()
+
+
+def test_a_directory_below_a_link_is_deleted_and_a_mounted_one_keeps_its_place(host: ScriptHost) -> None:
+    (host.home / "real").mkdir()
+    (host.home / "link").symlink_to("real")
+    assert host.start("link//out/")["state"] == "started"
+    host.verify()
+    host.stop(force=True)
+    assert host.delete(output_dir="link/out//")["state"] == "deleted"
+    assert not list((host.home / "real").iterdir())
+
+
+def test_a_tilde_in_the_executables_name_is_the_home(host: ScriptHost) -> None:
+    for name in ("~/.local/bin/torc", ".local/bin/torc"):
+        answer = host.run("version_check.sh", name, "1.0.0", "h", "0", role="version_check")
+        assert answer["executable"] == f"{host.home}/.local/bin/torc", answer

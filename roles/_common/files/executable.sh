@@ -1,16 +1,17 @@
 # shellcheck shell=sh
 # Which torc a host has.
 
-# find_torc EXECUTABLE: sets `torc`; without EXECUTABLE the PATH and the usual places are searched
+# find_torc EXECUTABLE: sets `torc`; EXECUTABLE as for `absolute`; without it the PATH and the usual places are searched
 find_torc() {
-  torc=
-  for torc_candidate in ${1:+"$1"} "$(command -v torc 2>/dev/null)" \
+  torc=''
+  absolute "$1"
+  for torc_candidate in ${1:+"$located"} "$(command -v torc 2>/dev/null)" \
     "$library_home/.local/bin/torc" "$library_home/.cargo/bin/torc" /usr/local/bin/torc; do
     if [ -f "$torc_candidate" ] && [ -x "$torc_candidate" ]; then
       torc=$torc_candidate
       return
     fi
-    [ -z "$1" ] || fail missing "there is no executable file $1 on this host"
+    [ -z "$1" ] || fail missing "there is no executable file $located on this host"
   done
   fail missing "torc was not found on this host. Searched: PATH=$PATH, ~/.local/bin, ~/.cargo/bin, /usr/local/bin. \
 Install it with 'torc remote install', or name it with torc_executable"

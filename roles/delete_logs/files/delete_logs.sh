@@ -10,11 +10,13 @@ refuse() { fail refused "$1. Nothing was removed"; }
 
 # A directory is never removed for its name alone, but these are refused before anyone looks inside.
 guard_output() {
-  [ ! -L "${located%/}" ] || refuse "$located is a symbolic link"
+  named=$located
+  while [ "$named" != "${named%/}" ]; do named=${named%/}; done
+  [ ! -L "$named" ] || refuse "$located is a symbolic link"
   case $library_home/ in
   "${output%/}"/*) refuse "$output is the home directory or above it" ;;
   esac
-  case ${located%/} in
+  case $named in
   .. | */.. | . | */.) refuse "$located is not a directory's own name" ;;
   esac
 }

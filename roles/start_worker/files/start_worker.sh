@@ -37,7 +37,8 @@ end_left_behind() {
 ($(remaining | tr '\n' ' '))"
 }
 
-# The output directory may hold other people's files: a marker says which workflows use it and whether we made it.
+# The output directory may hold other people's files: a marker says which workflows use it and, from the first moment,
+# whether we made it.
 prepare_output() {
   absolute "$output_dir"
   output=$located
@@ -52,7 +53,14 @@ prepare_output() {
   if taken "$workflow" "$server"; then
     use_own_subdirectory
   fi
-  { printf 'started %s %s %s created=%s\n' "$workflow" "$server" "$name" "$created" >>"$output/.torc-remote"; } 2>/dev/null ||
+  [ "$created" = 0 ] || mark 'made created=1'
+}
+
+# mark LINE: the first must not begin where a full disk cut off the last one
+mark() {
+  mark_line=$1
+  [ -z "$(tail -c 1 "$output/.torc-remote" 2>/dev/null)" ] || mark_line=$nl$1
+  { printf '%s\n' "$mark_line" >>"$output/.torc-remote"; } 2>/dev/null ||
     fail failed "the output directory $output cannot be written to (is the disk full?)"
 }
 
@@ -72,7 +80,7 @@ prepare_ca() {
 
 prepare_log() {
   log=$output/torc_worker_${workflow}_${name}_$server.log
-  { : >>"$log"; } 2>/dev/null || fail failed "cannot write the log $log"
+  { printf '' >>"$log"; } 2>/dev/null || fail failed "cannot write the log $log"
   offset=$(wc -c <"$log" | tr -d ' ')
 }
 
@@ -159,6 +167,7 @@ prepare_output
 prepare_ca
 prepare_log
 prepare_record
+mark "started $workflow $server $name created=0"
 launch "$@"
 changed
 emit_worker

@@ -38,6 +38,9 @@ r_session=${r_session:-0}
 deadline=$(($(monotonic) + grace))
 case $found in
 none)
+  # a start that was cut off has announced a worker that never ran
+  ! locate_output "$1" "$2" "$3" || r_output=$output
+  [ -z "$r_output" ] || note_end "$1" "$2"
   emit_lost_nodes
   finish not_running
   ;;
