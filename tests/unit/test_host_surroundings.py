@@ -198,3 +198,106 @@ def test_a_tilde_in_the_executables_name_is_the_home(host: ScriptHost) -> None:
     for name in ("~/.local/bin/torc", ".local/bin/torc"):
         answer = host.run("version_check.sh", name, "1.0.0", "h", "0", role="version_check")
         assert answer["executable"] == f"{host.home}/.local/bin/torc", answer
+
+
+LOGINCTL = """#!/bin/sh
+case $* in
+"show-session 7 -p Name") echo Name=alice ;;
+"show-session -p"*) cat "$HOME/logind" ;;
+"show-user "*) echo "Linger=$(cat "$HOME/linger")" ;;
+esac
+"""
+SYSTEMD_RUN = """#!/bin/sh
+[ "$1 $2 $3 $4" = "--user --scope --quiet --" ] || exit 9
+[ -e "$HOME/bus" ] || { echo "Failed to connect to bus: No medium found" >&2; exit 1; }
+shift 4
+echo "$XDG_RUNTIME_DIR $1" >>"$HOME/scopes"
+exec "$@"
+"""
+
+
+def test_a_worker_stays_where_logout_ends_all_processes(host: ScriptHost) -> None:
+    """By stand-ins for logind's programs, as in a session that logind made."""
+    host.path = f"{host.home}/bin:{host.path}"
+    (host.home / "bin").mkdir()
+    for name, text in {"loginctl": LOGINCTL, "systemd-run": SYSTEMD_RUN}.items():
+        (host.home / "bin" / name).write_text(text)
+        (host.home / "bin" / name).chmod(0o755)
+    (host.home / "cgroup").write_text("0::/user.slice/user-1000.slice/session-7.scope\n")
+    host.edits = {'"$proc/self/cgroup"': f"{host.home}/cgroup"}
+    logind, linger, scopes = host.home / "logind", host.home / "linger", host.home / "scopes"
+    logind.write_text("KillUserProcesses=yes\nKillExcludeUsers=root\n")
+    linger.write_text("no")
+    refused = host.start()
+    assert refused["state"] == "failed"
+    assert "loginctl enable-linger" in refused["msg"]
+    assert not (host.home / "torc_output").exists()
+    linger.write_text("yes")
+    assert "No medium found" in host.start()["msg"]
+    (host.home / "bus").touch()
+    live(host)
+    assert scopes.read_text().endswith(f"/run/user/{os.geteuid()} setsid\n")
+    scopes.unlink()
+    linger.write_text("no")
+    for text in ("no\n", "yes\nKillOnlyUsers=bob carol\n", "yes\nKillExcludeUsers=root alice\n"):
+        logind.write_text(f"KillUserProcesses={text}")
+        assert host.start()["state"] == "started", text
+        host.stop(force=True)
+    assert not scopes.exists()
+
+
+def tool(host: ScriptHost, name: str, text: str) -> None:
+    """Put a program before those of the host."""
+    (host.home / "bin").mkdir(exist_ok=True)
+    (host.home / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+    (host.home / "bin" / name).chmod(0o755)
+    if not host.path.startswith(f"{host.home}/bin:"):
+        host.path = f"{host.home}/bin:{host.path}"
+
+
+@pytest.mark.parametrize("shell", installed_shells())
+def test_a_log_of_three_gigabytes(host: ScriptHost, shell: str) -> None:
+    """More than 32 bits can count, which is how mksh counts."""
+    host.shell = shell
+    tool(host, "uname", "echo n")
+    output = host.home / "torc_output"
+    output.mkdir()
+    log = output / "torc_worker_42_n_aaaaaaaa.log"
+    log.touch()
+    os.truncate(log, 3_000_000_000)
+    assert host.start()["state"] == "started"
+    assert host.verify()["state"] == "registered"
+    stopped = host.stop(force=True)
+    assert stopped["nodes"].startswith("node 7 ")
+    log.unlink()
+    tool(host, "wc", "echo '  3000000000'")
+    packed = host.pack()
+    assert packed["size"] == "3000000000"
+    assert "content" not in packed
+
+
+def test_long_names_and_odd_directories(host: ScriptHost) -> None:
+    host.account = {"TMPDIR": "a\\b c", "XDG_STATE_HOME": "state"}
+    tool(host, "uname", f"echo {'n' * 229}")
+    live(host)
+    seen = job_environment(host)
+    assert {name: seen[name] for name in host.account} == host.account
+    for odd in ("\\ *$(id)\n'", "missing"):
+        host.account = {"TMPDIR": f"{host.home}/{odd}"}
+        if odd != "missing":
+            (host.home / odd).mkdir()
+        live(host)
+
+
+def test_a_step_of_the_clock_is_no_reboot(host: ScriptHost) -> None:
+    """As on FreeBSD, where the time of the last boot moves with the clock; one of its own it has had since 14."""
+    host.edits = {
+        "/proc/sys/kernel/random/boot_id": "/nowhere",
+        "$proc/sys/kernel/random/boot_id": "/nowhere",
+    }
+    tool(host, "sysctl", '[ "$2" = kern.boottime ] && date +%s%N')
+    tool(host, "who", "echo '  system boot  2026-11-01 10:00'")
+    live(host)
+    tool(host, "who", "exit 1")
+    tool(host, "sysctl", '[ "$2" = kern.boot_id ] && echo 0123 || date +%s%N')
+    live(host)

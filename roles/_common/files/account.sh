@@ -21,8 +21,8 @@ torc_account=$(
       print "in_account() {\nunset LC_ALL"
       if (ENVIRON["_torc_lc_all"] != "") print "export LC_ALL=" quoted(substr(ENVIRON["_torc_lc_all"], 2))
       for (name in ENVIRON) {
-        if (name ~ /^(HOME|PATH|USER|LOGNAME|SHELL|PWD|OLDPWD|SHLVL|_|TMPDIR|LC_ALL|U?ID|EUID|PPID|path|argv)$/) continue
-        if (name ~ /^(XDG_STATE_HOME|XDG_RUNTIME_DIR|DBUS_SESSION_BUS_ADDRESS)$/) continue
+        if (name ~ /^(HOME|PATH|USER|LOGNAME|SHELL|PWD|OLDPWD|SHLVL|_|LC_ALL|U?ID|EUID|PPID|path|argv)$/) continue
+        if (name ~ /^(XDG_RUNTIME_DIR|DBUS_SESSION_BUS_ADDRESS)$/) continue
         if (name ~ /^(TORC_|_torc_|_TORC_|LD_|DYLD_)/) continue
         if (name !~ /^[A-Za-z_][A-Za-z0-9_]*$/) {
           words = words " " quoted(name "=" ENVIRON[name])
@@ -60,8 +60,12 @@ elif [ -n "${ZSH_VERSION:-}" ]; then
   unfunction -m '*'
   eval "$torc_account"
 fi
+# directories of ours, where they name one wherever we are
+torc_tmpdir=${TMPDIR:-} torc_state=${XDG_STATE_HOME:-}
 for torc_name in $torc_names; do
   command unset "$torc_name" 2>/dev/null || :
 done
+case $torc_tmpdir in /*) export TMPDIR="$torc_tmpdir" ;; esac
+case $torc_state in /*) export XDG_STATE_HOME="$torc_state" ;; esac
 # shellcheck disable=SC2031
 export LC_ALL=C

@@ -108,7 +108,9 @@ know_boot() {
   if [ -r "$proc/sys/kernel/random/boot_id" ]; then
     read -r boot <"$proc/sys/kernel/random/boot_id"
   else
-    boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boottime 2>/dev/null || who -b)
+    # boottime moves with the clock
+    boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boot_id 2>/dev/null || who -b 2>/dev/null)
+    [ -n "$boot" ] || boot=$(sysctl -n kern.boottime 2>/dev/null)
   fi
 }
 
@@ -198,7 +200,8 @@ marked() {
 
 # --- a worker's record ---------------------------------------------------------------------------------------
 
-# plain_name TEXT: sets `plain`, the text with _ for what does not belong in a file's name
+# plain_name TEXT: sets `plain`, the text with _ for what does not belong in a file's name. What is long is cut, since
+# the names of files have more parts and 255 bytes at most.
 plain_name() {
   plain=$1
   case $1 in
@@ -207,6 +210,8 @@ plain_name() {
     plain=$(printf '%s\n' "$1" | LC_ALL=C tr -c 'A-Za-z0-9._\n-' _)
     ;;
   esac
+  [ "${#plain}" -le 100 ] ||
+    plain=$(printf '%.80s-%s' "$plain" "$(printf '%s' "$plain" | cksum | cut -d ' ' -f 1)")
 }
 
 # locate WORKFLOW SERVER: sets `dir`, the worker's state directory, and `name`, which tells the workers apart that
@@ -337,8 +342,11 @@ runs_workflow() {
 
 # new_log: what the worker has written to its launch log since it was started
 new_log() {
-  [ -r "$r_log" ] && tail -c "+$((r_offset + 1))" "$r_log"
+  [ -r "$r_log" ] && tail -c "+$(byte_after "$r_offset")" "$r_log"
 }
+
+# byte_after NUMBER: the number plus 1; a shell may count in 32 bits
+byte_after() { awk -v number="$1" 'BEGIN { printf "%.0f\n", number + 1 }'; }
 
 # emit_worker: what the reports show of the worker that `identify` found
 emit_worker() {

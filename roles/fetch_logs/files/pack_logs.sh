@@ -97,7 +97,7 @@ emit manifest "$manifest"
 [ "$check" = 0 ] || finish uncollected
 pack
 read -r code <"$tmp/code"
-size=$(($(wc -c <"$tmp/$file")))
+size=$(wc -c <"$tmp/$file" | tr -d ' ')
 emit size "$size"
 emit sha256 "$(checksum <"$tmp/$file")"
 [ "$code" = 0 ] || unreadable "$whole" "$workflow" | head -n 5 | emit_lines unread
@@ -105,7 +105,7 @@ left_out | head -n 5 | sed 's/$/ (tar left it out)/' | emit_lines unread
 if [ "$code" -gt 1 ]; then
   head -n 5 "$tmp/errors" | emit_lines unread
 fi
-if [ "$size" -le 65536 ] && have base64; then
+if [ "${#size}" -le 5 ] && [ "$size" -le 65536 ] && have base64; then
   emit content "$(base64 <"$tmp/$file" | tr -d '\n')"
   rm -rf "$tmp"
 else

@@ -129,13 +129,14 @@ exit 0
 }'
 
 # own_session COMMAND...: runs it as the leader of a new session where the host has a way to make one
+# shellcheck disable=SC2086 # `lasting` is several words or none
 own_session() {
   if have setsid; then
-    exec nohup setsid "$@"
+    exec nohup $lasting setsid "$@"
   elif have perl; then
-    exec nohup perl -e 'use POSIX; POSIX::setsid(); exec @ARGV' -- "$@"
+    exec nohup $lasting perl -e 'use POSIX; POSIX::setsid(); exec @ARGV' -- "$@"
   else
-    exec nohup "$@"
+    exec nohup $lasting "$@"
   fi
 }
 
@@ -163,6 +164,7 @@ lock
 already_running
 find_torc "$executable"
 [ -n "$version" ] || torc_version
+outlive_logout
 prepare_output
 prepare_ca
 prepare_log
