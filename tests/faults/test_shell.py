@@ -46,8 +46,8 @@ def output_of(archive: str) -> bytes:
 
 
 def test_61_tar_leaves_logs_out(fleet: Fleet, tmp_path: Path) -> None:
-    """Files that TAR_OPTIONS, or the tar itself, would leave out of an archive are collected all the same or named, and \
-never deleted as collected."""
+    """Files that TAR_OPTIONS, or the tar itself, would leave out of an archive are collected or named, and never \
+deleted as collected."""
     number = ran(fleet, "echo hello")
     hook_sessions(fleet.sandbox)
     lazy = f'exec {shutil.which("tar")} --exclude="*.o" "$@"'
