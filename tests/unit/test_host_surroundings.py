@@ -184,7 +184,7 @@ def test_no_spelling_of_a_link_is_deleted_through(host: ScriptHost, name: str) -
     assert (host.home / "dir/torc_worker_42.log").exists()
 
 
-def test_a_directory_below_a_link_is_deleted_and_a_mounted_one_keeps_its_place(host: ScriptHost) -> None:
+def test_a_directory_below_a_link_is_deleted(host: ScriptHost) -> None:
     (host.home / "real").mkdir()
     (host.home / "link").symlink_to("real")
     assert host.start("link//out/")["state"] == "started"
@@ -300,3 +300,24 @@ def test_a_step_of_the_clock_is_no_reboot(host: ScriptHost) -> None:
         host, "sysctl", "case $2 in kern.boottime) date +%s%N ;; kern.boot_id) echo 0123 ;; *) exit 1 ;; esac"
     )
     live(host)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+@pytest.mark.parametrize("bind", [True, False], ids=["bind", "tmpfs"])
+def test_what_is_mounted_in_the_output_directory_is_kept(host: ScriptHost, bind: bool) -> None:
+    assert host.start("out \\ put")["state"] == "started"
+    host.verify()
+    host.stop(force=True)
+    inside, theirs = host.home / "out \\ put/mnt a\\b", host.home / "theirs"
+    inside.mkdir()
+    theirs.mkdir()
+    options = ["--bind", theirs] if bind else ["-t", "tmpfs", "none"]
+    subprocess.run(["mount", *options, inside], check=True)
+    try:
+        (inside / "thesis").touch()
+        answer = host.delete()
+        assert (answer["state"], inside.joinpath("thesis").exists()) == ("refused", True), answer
+        assert str(inside) in answer["msg"]
+    finally:
+        subprocess.run(["umount", inside], check=True)
+    assert host.delete()["state"] == "deleted"

@@ -21,7 +21,19 @@ guard_output() {
   esac
 }
 
+# mounted: where something is mounted at the directory or below, which may be other people's; the system writes odd
+# characters of names in octal
+mounted() {
+  [ ! -r "$proc/self/mountinfo" ] || output=$output awk '
+    {
+      at = $5
+      gsub(/\\040/, " ", at); gsub(/\\011/, "\t", at); gsub(/\\012/, "\n", at); gsub(/\\134/, "\\", at)
+      if (index(at "/", ENVIRON["output"] "/") == 1) print at
+    }' "$proc/self/mountinfo"
+}
+
 remove_whole() {
+  [ -z "$(mounted)" ] || refuse "$(mounted | head -n 1) is a mounted file system"
   cd / && rm -rf "$output" && [ ! -e "$output" ] || fail failed "$output could not be removed completely"
   changed
   emit removed "$output"
