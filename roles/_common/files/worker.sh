@@ -102,7 +102,7 @@ absolute() {
 
 # --- processes -----------------------------------------------------------------------------------------------
 
-# know_boot: sets `boot`, which differs after each start of the machine
+# know_boot: sets `boot`, which differs after each start of the machine; empty where nothing tells, which is no failure
 know_boot() {
   [ -z "$boot" ] || return 0
   if [ -r "$proc/sys/kernel/random/boot_id" ]; then
@@ -110,7 +110,7 @@ know_boot() {
   else
     # boottime moves with the clock
     boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boot_id 2>/dev/null || who -b 2>/dev/null)
-    [ -n "$boot" ] || boot=$(sysctl -n kern.boottime 2>/dev/null)
+    [ -n "$boot" ] || boot=$(sysctl -n kern.boottime 2>/dev/null) || :
   fi
 }
 
