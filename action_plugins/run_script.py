@@ -348,6 +348,11 @@ def _incomplete(noise: str, executed: Mapping[str, Any]) -> str:
     text = "\n".join(filter(None, (noise, str(executed["stderr"])[-MAX_ANSWER:]))).strip()
     if frame.WINDOWS.search(text):
         return "the host runs Windows, where workers can't run; use the sshd of a Linux system on it (WSL)"
+    if frame.OTHER_SHELL.search(text):
+        return (
+            "a login file of the account (.bashrc, .profile, …) puts fish or csh in the place of /bin/sh; "
+            "let it do so only where the session is interactive"
+        )
     said = [frame.printable(line[:_LONGEST_LINE]) for line in text.splitlines()[-3:]]
     return f"the host's shell did not run the script to its end (exit code {executed['rc']}). It said: " + (
         " / ".join(said) or "nothing"

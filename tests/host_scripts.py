@@ -65,7 +65,8 @@ class ScriptHost:
     """A home directory and what the host's scripts find around them.
 
     ``shell`` is what /bin/sh is: for root really, in a mount namespace, else only for the script itself. ``path``
-    is the search path, ``edits`` are replacements in the scripts' text.
+    is the search path, ``edits`` are replacements in the scripts' text. ``account`` is what login files export,
+    ``login_shell`` the shell that they put in place of /bin/sh.
     """
 
     home: Path
@@ -73,6 +74,8 @@ class ScriptHost:
     path: str = "/usr/bin:/bin"
     edits: Mapping[str, str] = field(default_factory=dict)
     meeting: Meeting = field(init=False)
+    account: Mapping[str, str] = field(default_factory=dict)
+    login_shell: str = ""
 
     def run(
         self, script: str, *arguments: str, role: str, environment: Mapping[str, str] | None = None
@@ -136,12 +139,16 @@ class ScriptHost:
 
     def _command(self) -> list[str]:
         program = shutil.which(SHELLS[self.shell]) or self.shell
+        exported = [f"{name}={value}" for name, value in {"PATH": self.path, **self.account}.items()]
         if os.geteuid() == 0:
             mount = f'mount --bind {shlex.quote(program)} "$(readlink -f /bin/sh)"'
-            switch = f"{mount} && PATH={shlex.quote(self.path)} exec /bin/sh -s"
+            started = [shutil.which(self.login_shell) or "/bin/sh", "-s"]
+            switch = f"{mount} && exec {shlex.join(['env', *exported, *started])}"
             environment = ["env", "-i", f"HOME={self.home}"]
             return [*environment, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "unshare", "-m", "sh", "-c", switch]
-        return ["env", "-a", "sh", program, "-s"]
+        if self.login_shell:
+            return ["env", *exported, self.login_shell, "-s"]
+        return ["env", *exported, "-a", "sh", program, "-s"]
 
     def install_worker(self, text: str = WORKER) -> None:
         """Put a program named torc where it is found."""

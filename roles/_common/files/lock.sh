@@ -50,7 +50,7 @@ follow_lock() {
   lock_at=lock
   while lock_owner=$(readlink "$dir/$lock_at" 2>/dev/null) && [ -n "$lock_owner" ]; do
     owner_dead "$lock_owner" || return 1
-    plain_name "$lock_owner"
+    plain_text "$lock_owner"
     lock_at=lock.$plain
   done
 }
@@ -77,7 +77,7 @@ owner_dead() {
 # successor.
 unlock() {
   [ -n "$lock_self" ] || return 0
-  plain_name "$lock_self"
+  plain_text "$lock_self"
   lock_self=
   [ -L "$dir/lock.$plain" ] || rm -f "$dir/lock" "$dir"/lock.* 2>/dev/null
   rmdir "$dir/lock.break" 2>/dev/null || : # of an earlier version

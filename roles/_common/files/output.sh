@@ -1,12 +1,11 @@
 # shellcheck shell=sh
 # A worker's output directory: which one it is and what in it belongs to a workflow.
 #
-# Start leaves .torc-remote there: a line `started ID KEY NAME created=0|1` for each start, and `ended ID KEY NAME`
-# for each end. The directory is a workflow's own when start made it and no other workflow was ever there; otherwise
+# Start leaves .torc-remote there: a line `made created=1` when it makes the directory, `started ID KEY NAME created=0` for
+# each start (created=1 in earlier versions, which wrote no `made`), and `ended ID KEY NAME` for each end. A full disk may
+# cut a line off. The directory is a workflow's own when start made it and no other workflow was ever there; otherwise
 # only the files count that torc names after the workflow (torc wire 4.4). NAME is the worker's: machines may share the
 # directory without sharing a home, so it is here that they learn of each other.
-#
-# When the workflow that made the directory is deleted and others are not, a line `made created=1` takes its place.
 #
 # Workflows of two databases may have one number, and torc's file names with it: the second gets a subdirectory
 # server-KEY, told by a line `holds ID KEY NAME` in the marker above.
@@ -17,15 +16,15 @@ locate_output() {
   identify "$1" "$2" "$3"
   if [ -n "$3" ]; then
     absolute "$3"
-    [ ! -d "$path/server-$key" ] || path=$path/server-$key
+    [ ! -d "$located/server-$key" ] || located=$located/server-$key
   elif [ -n "$r_output" ]; then
-    path=$r_output
+    located=$r_output
   else
     absolute torc_output
   fi
-  output=$path
-  [ -d "$path" ] || return 1
-  output=$(cd "$path" 2>/dev/null && pwd -P && printf x) || fail failed "the directory $path cannot be entered"
+  output=$located
+  [ -d "$located" ] || return 1
+  output=$(cd "$located" 2>/dev/null && pwd -P && printf x) || fail failed "the directory $located cannot be entered"
   output=${output%"$nl"x}
 }
 
@@ -95,6 +94,7 @@ note_end() {
 # unended MARKER [WORKER]: a line "ID KEY NAME" for each worker (or this one) whose end is not known
 unended() {
   awk -v only="${2:-}" '
+    $1 == "started" && NF < 5 || NF < 4 { next }
     { worker = $2 " " $3 " " $4; last[worker] = $1 }
     END { for (worker in last) if (last[worker] == "started" && (only == "" || worker == only)) print worker }' "$1"
 }

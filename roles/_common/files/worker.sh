@@ -91,26 +91,28 @@ checksum() {
   [ -n "$c_sum" ] && printf '%s\n' "${c_sum%% *}"
 }
 
-# absolute PATH: sets `path`; a relative one counts from the home, as a worker's working directory is the home.
+# absolute PATH: sets `located`; a relative one counts from the home, as a worker's working directory is the home.
 # Set in a variable since $(...) would eat newlines at the end of a name.
 absolute() {
   case $1 in
-  /*) path=$1 ;;
-  '~') path=$library_home ;;
-  '~/'*) path=$library_home/${1#\~/} ;;
-  *) path=$library_home/$1 ;;
+  /*) located=$1 ;;
+  '~') located=$library_home ;;
+  '~/'*) located=$library_home/${1#\~/} ;;
+  *) located=$library_home/$1 ;;
   esac
 }
 
 # --- processes -----------------------------------------------------------------------------------------------
 
-# know_boot: sets `boot`, which differs after each start of the machine
+# know_boot: sets `boot`, which differs after each start of the machine; empty where nothing tells, which is no failure
 know_boot() {
   [ -z "$boot" ] || return 0
   if [ -r "$proc/sys/kernel/random/boot_id" ]; then
     read -r boot <"$proc/sys/kernel/random/boot_id"
   else
-    boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boottime 2>/dev/null || who -b)
+    # boottime moves with the clock
+    boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boot_id 2>/dev/null || who -b 2>/dev/null)
+    [ -n "$boot" ] || boot=$(sysctl -n kern.boottime 2>/dev/null) || :
   fi
 }
 
@@ -182,8 +184,15 @@ all_processes() {
 
 # --- a worker's record ---------------------------------------------------------------------------------------
 
-# plain_name TEXT: sets `plain`, the text with _ for what does not belong in a file's name
+# plain_name TEXT: as `plain_text`. What is long is cut, since the names of files have more parts and 255 bytes at most.
 plain_name() {
+  plain_text "$1"
+  [ "${#plain}" -le 100 ] ||
+    plain=$(printf '%.80s-%s' "$plain" "$(printf '%s' "$plain" | cksum | cut -d ' ' -f 1)")
+}
+
+# plain_text TEXT: sets `plain`, the text with _ for what does not belong in a file's name
+plain_text() {
   plain=$1
   case $1 in
   # each by itself, since a range holds other letters in other locales
@@ -313,7 +322,7 @@ identify_unrecorded() {
 }
 
 # started_in PID: the output directory that a worker was started with
-started_in() { tr '\000' '\n' <"$proc/$1/cmdline" | sed -n '/^--output-dir$/ { n; p; q; }'; }
+started_in() { words_of "$1" | sed -n '/^--output-dir$/ { n; p; q; }'; }
 
 # identify_native WORKFLOW OUTPUT_DIR: a worker that torc's own `remote run` started left torc_worker_ID.pid in its
 # output directory (torc wire 8). The number alone proves nothing: the process must be ours and run this workflow.
@@ -321,11 +330,11 @@ identify_native() {
   found=none
   absolute "${2:-torc_output}"
   n_pid=
-  [ ! -r "$path/torc_worker_$1.pid" ] || read -r n_pid <"$path/torc_worker_$1.pid" || :
+  [ ! -r "$located/torc_worker_$1.pid" ] || read -r n_pid <"$located/torc_worker_$1.pid" || :
   is_number "$n_pid" && [ "$n_pid" -gt 1 ] || return 0
   know_boot
   r_pid=$n_pid r_start='' r_boot=$boot r_session=0 r_version='' r_offset=0 r_since=''
-  r_output=$path r_log=$path/torc_worker_$1.log r_native=1
+  r_output=$located r_log=$located/torc_worker_$1.log r_native=1
   if ! lives "$n_pid"; then
     found=exited
   elif runs_workflow "$n_pid" "$1"; then
@@ -338,22 +347,30 @@ identify_native() {
 # runs_workflow PID WORKFLOW: is this process, one of our own user, `torc … run WORKFLOW …`? (any workflow when empty)
 runs_workflow() {
   kill -0 "$1" 2>/dev/null || return 1
-  if [ -r "$proc/$1/cmdline" ]; then
-    [ -O "$proc/$1" ] || return 1 # root may signal everybody's
-    tr '\000' '\n' <"$proc/$1/cmdline"
-  else
-    LC_ALL=C ps -o args= -p "$1" | tr ' ' '\n'
-  fi | awk -v workflow="$2" '
+  [ ! -r "$proc/$1/cmdline" ] || [ -O "$proc/$1" ] || return 1 # root may signal everybody's
+  words_of "$1" | awk -v workflow="$2" '
     { sub(/.*\//, ""); if (NR <= 2 && $0 == "torc") torc = 1 }
     before == "run" && (workflow == "" || $0 == workflow) { run = 1 }
     { before = $0 }
     END { exit !(torc && run) }'
 }
 
+# words_of PID: the words of its command line, one a line; ps tells no space in a word from one between words
+words_of() {
+  if [ -r "$proc/$1/cmdline" ]; then
+    tr '\000' '\n' <"$proc/$1/cmdline"
+  else
+    LC_ALL=C ps -o args= -p "$1" | tr ' ' '\n'
+  fi
+}
+
 # new_log: what the worker has written to its launch log since it was started
 new_log() {
-  [ -r "$r_log" ] && tail -c "+$((r_offset + 1))" "$r_log"
+  [ -r "$r_log" ] && tail -c "+$(byte_after "$r_offset")" "$r_log"
 }
+
+# byte_after NUMBER: the number plus 1; a shell may count in 32 bits
+byte_after() { awk -v number="$1" 'BEGIN { printf "%.0f\n", number + 1 }'; }
 
 # emit_pid: the recorded process, unless a damaged record has what can be no worker's
 emit_pid() {

@@ -10,17 +10,31 @@ refuse() { fail refused "$1. Nothing was removed"; }
 
 # A directory is never removed for its name alone, but these are refused before anyone looks inside.
 guard_output() {
-  [ ! -L "${path%/}" ] || refuse "$path is a symbolic link"
+  bare=$located
+  while [ "$bare" != "${bare%/}" ]; do bare=${bare%/}; done
+  [ ! -L "$bare" ] || refuse "$located is a symbolic link"
   owned "$output" || refuse "$output $foreign"
   case $library_home/ in
   "${output%/}"/*) refuse "$output is the home directory or above it" ;;
   esac
-  case ${path%/} in
-  .. | */.. | . | */.) refuse "$path is not a directory's own name" ;;
+  case $bare in
+  .. | */.. | . | */.) refuse "$located is not a directory's own name" ;;
   esac
 }
 
+# mounted: where something is mounted at the directory or below, which may be other people's; the system writes odd
+# characters of names in octal
+mounted() {
+  [ ! -r "$proc/self/mountinfo" ] || output=$output awk '
+    {
+      at = $5
+      gsub(/\\040/, " ", at); gsub(/\\011/, "\t", at); gsub(/\\012/, "\n", at); gsub(/\\134/, "\\", at)
+      if (index(at "/", ENVIRON["output"] "/") == 1) print at
+    }' "$proc/self/mountinfo"
+}
+
 remove_whole() {
+  [ -z "$(mounted)" ] || refuse "$(mounted | head -n 1) is a mounted file system"
   cd / && rm -rf "$output" && [ ! -e "$output" ] || fail failed "$output could not be removed completely"
   changed
   emit removed "$output"

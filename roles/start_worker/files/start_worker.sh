@@ -47,29 +47,33 @@ end_left_behind() {
 ($(named "$(remaining)"))"
 }
 
-# The output directory may hold other people's files: a marker says which workflows use it and whether we made it.
+# The output directory may hold other people's files: a marker says which workflows use it and, from the first moment,
+# whether we made it.
 prepare_output() {
   absolute "$output_dir"
-  output=$path
+  output=$located
   created=0
   own_links "$output" || refuse_output
   if [ ! -e "$output" ]; then
     (umask go-w && mkdir -p "$output") 2>/dev/null && created=1
   fi
   [ -d "$output" ] || fail failed "the output directory $output cannot be made or is not a directory"
-  output=$(cd "$output" && pwd -P && printf x) || fail failed "the output directory $path cannot be entered"
+  output=$(cd "$output" && pwd -P && printf x) || fail failed "the output directory $located cannot be entered"
   output=${output%"$nl"x}
   cd "$output" || fail failed "the output directory $output cannot be entered"
   own_alone . || refuse_output
   if taken "$workflow"; then
     use_own_subdirectory
   fi
+  [ "$created" = 0 ] || mark 'made created=1'
 }
 
-# Behind it every failure has to tell that no worker runs here, see fail_marked.
-mark_output() {
+# mark LINE: the first must not begin where a full disk cut off the last one
+mark() {
+  mark_line=$1
   plain_file "$output/.torc-remote" || fail failed "$output/.torc-remote is no regular file"
-  { printf 'started %s %s %s created=%s\n' "$workflow" "$key" "$name" "$created" >>"$output/.torc-remote"; } 2>/dev/null ||
+  [ -z "$(tail -c 1 "$output/.torc-remote" 2>/dev/null)" ] || mark_line=$nl$1
+  { printf '%s\n' "$mark_line" >>"$output/.torc-remote"; } 2>/dev/null ||
     fail failed "the output directory $output cannot be written to (is the disk full?)"
 }
 
@@ -79,13 +83,13 @@ Name a directory of your own with --output-dir"
 }
 
 use_own_subdirectory() {
-  [ -d "server-$key" ] || printf 'holds %s %s %s\n' "$workflow" "$key" "$name" >>.torc-remote
+  [ -d "server-$key" ] || mark "holds $workflow $key $name"
   output=$output/server-$key
   created=1
   (umask go-w && mkdir -p "$output") || fail failed "the output directory $output cannot be made"
 }
 
-# fail_marked STATE MESSAGE: as `fail`
+# fail_marked STATE MESSAGE: as `fail`, once the start is in the marker: no worker runs here
 fail_marked() {
   r_output=$output
   note_end "$workflow" 2>/dev/null
@@ -96,7 +100,7 @@ fail_marked() {
 prepare_ca() {
   [ -n "$ca_pem" ] || return 0
   rm -f "$dir/ca.pem"
-  (umask 077 && printf '%s\n' "$ca_pem" >"$dir/ca.pem") || fail_marked failed "cannot write $dir/ca.pem"
+  (umask 077 && printf '%s\n' "$ca_pem" >"$dir/ca.pem") || fail failed "cannot write $dir/ca.pem"
   export TORC_TLS_CA_CERT="$dir/ca.pem"
 }
 
@@ -109,7 +113,7 @@ prepare_log() {
 
 # The launch's ticket, which holds the record's beginning.
 prepare_record() {
-  [ "$exit_code" = 0 ] || keep_nodes || fail_marked failed "cannot write $dir/lost (is the disk full?)"
+  [ "$exit_code" = 0 ] || keep_nodes || fail failed "cannot write $dir/lost (is the disk full?)"
   know_boot
   launch=$$-$(now)
   {
@@ -121,10 +125,10 @@ prepare_record() {
       } >"$dir/ticket.$launch.new/record"
   } 2>/dev/null || {
     rm -rf "$dir/ticket.$launch.new"
-    fail_marked failed "cannot write the worker's record in $dir (is the disk full?)"
+    fail failed "cannot write the worker's record in $dir (is the disk full?)"
   }
   rm -f "$dir/record" "$dir"/exit.* 2>/dev/null
-  [ ! -e "$dir/record" ] || fail_marked failed "cannot replace the record $dir/record"
+  [ ! -e "$dir/record" ] || fail failed "cannot replace the record $dir/record"
 }
 
 # The worker's parent and leader of its session. It writes the record while it alone can reap the worker, so
@@ -151,7 +155,7 @@ taken=$dir/taken.$launch
 # without a session of its own only the descendants are known to be the worker
 [ "$session" = "$$" ] || session=0
 leads=$session
-_TORC_REMOTE_WORKER=$dir "$@" </dev/null & pid=$!
+{ export _TORC_REMOTE_WORKER="$dir"; in_account "$@"; } </dev/null & pid=$!
 start_of "$pid"
 printf "pid=%s\nstart=%s\nsession=%s\n" "$pid" "$start" "$leads" >>"$taken/record" &&
   mv "$taken/record" "$dir/record" || kill -KILL "$pid"
@@ -166,21 +170,23 @@ exit 0
 }'
 
 # own_session COMMAND...: runs it as the leader of a new session where the host has a way to make one
+# shellcheck disable=SC2086 # `lasting` is several words or none
 own_session() {
   if have setsid; then
-    exec nohup setsid "$@"
+    exec nohup $lasting setsid "$@"
   elif have perl; then
-    exec nohup perl -e 'use POSIX; POSIX::setsid(); exec @ARGV' -- "$@"
+    exec nohup $lasting perl -e 'use POSIX; POSIX::setsid(); exec @ARGV' -- "$@"
   else
-    exec nohup "$@"
+    exec nohup $lasting "$@"
   fi
 }
 
 launch() {
-  cd "$library_home" || fail failed "cannot enter the home directory $library_home"
-  mv "$dir/ticket.$launch.new" "$dir/ticket.$launch" || fail failed "cannot rename $dir/ticket.$launch.new"
+  cd "$library_home" || fail_marked failed "cannot enter the home directory $library_home"
+  mv "$dir/ticket.$launch.new" "$dir/ticket.$launch" || fail_marked failed "cannot rename $dir/ticket.$launch.new"
   # jobs expect stdin to be /dev/null; the pipe is the program of the parent only
-  printf '%s\n' "$parent" | own_session /bin/sh -s "$dir" "$launch" "ended $workflow $key $name" "$output/.torc-remote" \
+  printf '%s\n' "$torc_account" "$parent" | own_session /bin/sh -s "$dir" "$launch" "ended $workflow $key $name" \
+    "$output/.torc-remote" \
     "$torc" run "$workflow" --output-dir "$output" "$@" >>"$log" 2>&1 &
   await_record "$!"
   load_record "$dir/record" || fail_marked failed "the worker could not be recorded in $dir (is the disk full?). \
@@ -213,7 +219,7 @@ hurry() {
 
 give_up() {
   withdraw_launch || return 0
-  launch_said=$(tail -c "+$((offset + 1))" "$log" | tail -n 1)
+  launch_said=$(tail -c "+$(byte_after "$offset")" "$log" | tail -n 1)
   fail_marked failed "the worker's launch was withdrawn, as it had not begun after $launch_patience s (a stalled disk, heavy load?)\
 ${launch_said:+. Last line: $launch_said}. Nothing was started and nothing will start later"
 }
@@ -236,11 +242,12 @@ already_running
 adopt
 find_torc "$executable"
 [ -n "$version" ] || torc_version
+outlive_logout
 prepare_output
 prepare_log
-mark_output
 prepare_ca
 prepare_record
+mark "started $workflow $key $name created=0"
 launch "$@"
 changed
 emit_worker

@@ -47,6 +47,9 @@ identify "$1" "$2" "$3"
 deadline=$(($(monotonic) + grace))
 case $found in
 none)
+  # a start that was cut off has announced a worker that never ran
+  ! locate_output "$1" "$2" "$3" || r_output=$output
+  [ -z "$r_output" ] || note_end "$1"
   emit_lost_nodes
   end_left_behind
   finish not_running
