@@ -62,7 +62,8 @@ class ActionModule(RunScript):
             Path(str(self._value("torc_local_output_dir"))).expanduser(), archive_name(workflow_id, worker)
         )
         known = shelf.newest()
-        meeting = new_meeting("-".join(["torc-logs", *self._workflow_words()]))
+        number, keys = self._workflow_words()
+        meeting = new_meeting(f"torc-logs-{number}-{keys.split(' ')[0]}")
         where = [self._value("torc_output_dir"), self._flag("torc_all_workflows")]
         look_only = self._task.check_mode
         how = [known.manifest if known else "", look_only, bool(self._connection.become)]

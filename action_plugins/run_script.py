@@ -14,7 +14,10 @@ options:
     type: str
     required: true
   workflow:
-    description: The script's first two arguments are torc_workflow_id and a short name for the server.
+    description:
+      - The script's first two arguments are torc_workflow_id and the workflow's key, which tells it apart from others
+        that had its number.
+      - The key is torc_workflow_key, else that of the inventory's torc_workflow_keys, else what the server says.
     type: bool
     default: false
   arguments:
@@ -81,7 +84,7 @@ try:
     from torc_remote import script as frame
     from torc_remote.answers import MAX_ANSWER, AnswerError, read_answer
     from torc_remote.client.config import Settings
-    from torc_remote.client.handoff import play_settings, play_url, server_key, worker_environment
+    from torc_remote.client.handoff import play_keys, play_settings, worker_environment
     from torc_remote.controller_locale import restore_locale
     from torc_remote.errors import TorcError
     from torc_remote.family import kill_children
@@ -193,16 +196,16 @@ class ActionModule(HostTask):
         """
         words = [_text(argument) for argument in arguments]
         if workflow:
-            words = [*self._workflow_words(), *words]
+            words = [*self._workflow_words(must=with_server), *words]
         environment = self._worker_environment() if with_server else {}
         nonce = frame.new_nonce()
         own = Path(str(self._variables["role_path"]))
         data = frame.compose(nonce, _texts(own.parent, role or own.name, script), words, environment)
         return _result(nonce, self._execute(data, changes))
 
-    def _workflow_words(self) -> list[str]:
-        """What tells a host's scripts which workflow is meant."""
-        return [_text(self._value("torc_workflow_id")), server_key(play_url(self._value))]
+    def _workflow_words(self, must: bool = False) -> list[str]:
+        """What tells a host's scripts which workflow is meant: its number and its keys (see play_keys)."""
+        return [_text(self._value("torc_workflow_id")), play_keys(self._value, must)]
 
     def _worker_environment(self) -> dict[str, str]:
         """The server's address, and a password that is good for this host's worker alone where the server gives one."""
@@ -353,6 +356,11 @@ def _incomplete(noise: str, executed: Mapping[str, Any]) -> str:
     text = "\n".join(filter(None, (noise, str(executed["stderr"])[-MAX_ANSWER:]))).strip()
     if frame.WINDOWS.search(text):
         return "the host runs Windows, where workers can't run; use the sshd of a Linux system on it (WSL)"
+    if frame.OTHER_SHELL.search(text):
+        return (
+            "a login file of the account (.bashrc, .profile, …) puts fish or csh in the place of /bin/sh; "
+            "let it do so only where the session is interactive"
+        )
     said = [frame.printable(line[:_LONGEST_LINE]) for line in text.splitlines()[-3:]]
     return f"the host's shell did not run the script to its end (exit code {executed['rc']}). It said: " + (
         " / ".join(said) or "nothing"

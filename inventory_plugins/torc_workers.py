@@ -18,6 +18,8 @@ description:
     has another use for (C(localhost)), a hash is added.
   - Every host has the variables C(torc_worker) (the address as the server has it) and C(torc_workflow_ids),
     and when it serves one workflow only, C(torc_workflow_id) and C(torc_workflow_name).
+  - The group C(torc_workers) has C(torc_workflow_keys), by which the roles tell a workflow apart from others that had
+    its number, by ID.
   - C(ansible_user) and C(ansible_port) are set only where the address names them, and C(ansible_host) only
     where the name is not the host; the ssh configuration rules the rest.
   - The group C(torc_workers) carries the ssh options as C(ansible_ssh_args) and its siblings. Your own
@@ -154,6 +156,7 @@ cache_connection: ~/.cache/ansible-torc
 cache_timeout: 600
 """
 
+import dataclasses
 import hashlib
 import os
 import sys
@@ -164,7 +167,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ansible.utils.unsafe_proxy import wrap_var
 
 try:
-    from torc_remote.client.api import TorcClient
+    from torc_remote.client.api import TorcClient, workflow_key
     from torc_remote.client.config import Settings, load_settings
     from torc_remote.errors import TorcError
     from torc_remote.inventory import Inventory, WorkflowWorkers, build_inventory
@@ -227,8 +230,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             return [WorkflowWorkers(**entry) for entry in self._cache[key]]
         workflows = _fetch(TorcClient(settings), wanted)
         self._cache[key] = [
-            {"workflow_id": entry.workflow_id, "name": entry.name, "workers": list(entry.workers)}
-            for entry in workflows
+            dataclasses.asdict(entry) | {"workers": list(entry.workers)} for entry in workflows
         ]
         return workflows
 
@@ -284,7 +286,9 @@ def _fetch(client: TorcClient, wanted: list[int]) -> list[WorkflowWorkers]:
     else:
         workflows = client.list_workflows(user=client.settings.username, is_archived=False)
     found = [
-        WorkflowWorkers(int(entry["id"]), str(entry["name"]), client.list_remote_workers(entry["id"]))
+        WorkflowWorkers(
+            int(entry["id"]), str(entry["name"]), client.list_remote_workers(entry["id"]), workflow_key(entry)
+        )
         for entry in workflows
     ]
     return found if wanted else [workflow for workflow in found if workflow.workers]

@@ -14,6 +14,8 @@ from torc_remote.sandbox import processes
 from torc_remote.transfer import Meeting, new_meeting
 
 ROLES = Path(__file__).parent.parent / "roles"
+KEY = "1700000000001"
+"""Of the workflow 42, which was made in 2023."""
 SHELLS = {
     "dash": "dash",
     "busybox": "busybox",
@@ -63,7 +65,8 @@ class ScriptHost:
     """A home directory and what the host's scripts find around them.
 
     ``shell`` is what /bin/sh is: for root really, in a mount namespace, else only for the script itself. ``path``
-    is the search path, ``edits`` are replacements in the scripts' text.
+    is the search path, ``edits`` are replacements in the scripts' text. ``account`` is what login files export,
+    ``login_shell`` the shell that they put in place of /bin/sh.
     """
 
     home: Path
@@ -71,13 +74,47 @@ class ScriptHost:
     path: str = "/usr/bin:/bin"
     edits: Mapping[str, str] = field(default_factory=dict)
     meeting: Meeting = field(init=False)
+    account: Mapping[str, str] = field(default_factory=dict)
+    login_shell: str = ""
 
     def run(
         self, script: str, *arguments: str, role: str, environment: Mapping[str, str] | None = None
     ) -> dict[str, str]:
         """Run a role's script; its answer. Fails the test when there is none."""
-        files = [*sorted((ROLES / "_common/files").glob("*.sh")), ROLES / role / "files" / script]
-        return self.run_text([file.read_text() for file in files], arguments, environment)
+        return self.run_text(_parts(script, role), arguments, environment)
+
+    def popen_start(self) -> "subprocess.Popen[bytes]":
+        """As `start`, for tests that end it in its midst: the process is the script's own."""
+        arguments = ("42", KEY, "torc_output", "", "1.0.0", "me")
+        text = frame.compose(
+            frame.new_nonce(), self._edited(_parts("start_worker.sh", "start_worker")), arguments
+        )
+        process = subprocess.Popen(
+            self._command(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            env={"HOME": os.fspath(self.home), "PATH": self.path},
+        )
+        assert process.stdin
+        process.stdin.write(text)
+        process.stdin.close()
+        return process
+
+    def _edited(self, parts: Sequence[str]) -> Sequence[str]:
+        for old, new in self.edits.items():
+            parts = [part.replace(old, new) for part in parts]
+        return parts
+
+    def shim(self, name: str, text: str) -> Path:
+        """Put a shell script of this name before the host's own programs; it finds the real one as ``$real``."""
+        directory = self.home / "shims"
+        directory.mkdir(exist_ok=True)
+        file = directory / name
+        file.write_text(f"#!/bin/sh\nreal={shutil.which(name)}\n{text}\n")
+        file.chmod(0o755)
+        if not self.path.startswith(f"{directory}:"):
+            self.path = f"{directory}:{self.path}"
+        return file
 
     def run_text(
         self,
@@ -85,8 +122,7 @@ class ScriptHost:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> dict[str, str]:
-        for old, new in self.edits.items():
-            parts = [part.replace(old, new) for part in parts]
+        parts = self._edited(parts)
         nonce = frame.new_nonce()
         done = subprocess.run(
             self._command(),
@@ -103,12 +139,16 @@ class ScriptHost:
 
     def _command(self) -> list[str]:
         program = shutil.which(SHELLS[self.shell]) or self.shell
+        exported = [f"{name}={value}" for name, value in {"PATH": self.path, **self.account}.items()]
         if os.geteuid() == 0:
             mount = f'mount --bind {shlex.quote(program)} "$(readlink -f /bin/sh)"'
-            switch = f"{mount} && PATH={shlex.quote(self.path)} exec /bin/sh -s"
+            started = [shutil.which(self.login_shell) or "/bin/sh", "-s"]
+            switch = f"{mount} && exec {shlex.join(['env', *exported, *started])}"
             environment = ["env", "-i", f"HOME={self.home}"]
             return [*environment, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "unshare", "-m", "sh", "-c", switch]
-        return ["env", "-a", "sh", program, "-s"]
+        if self.login_shell:
+            return ["env", *exported, self.login_shell, "-s"]
+        return ["env", *exported, "-a", "sh", program, "-s"]
 
     def install_worker(self, text: str = WORKER) -> None:
         """Put a program named torc where it is found."""
@@ -117,33 +157,35 @@ class ScriptHost:
         torc.write_text(text)
         torc.chmod(0o755)
 
-    def start(self, output_dir: str = "torc_output") -> dict[str, str]:
-        return self.run(
-            "start_worker.sh", "42", "aaaaaaaa", output_dir, "", "1.0.0", "me", role="start_worker"
-        )
+    def start(self, output_dir: str = "torc_output", key: str = KEY) -> dict[str, str]:
+        return self.run("start_worker.sh", "42", key, output_dir, "", "1.0.0", "me", role="start_worker")
 
     def verify(self) -> dict[str, str]:
-        return self.run("verify_worker.sh", "42", "aaaaaaaa", "", "0", "10", role="start_worker")
+        return self.run("verify_worker.sh", "42", KEY, "", "0", "10", role="start_worker")
 
-    def status(self) -> dict[str, str]:
-        return self.run("status.sh", "42", "aaaaaaaa", "", role="status")
+    def status(self, key: str = KEY) -> dict[str, str]:
+        return self.run("status.sh", "42", key, "", role="status")
 
-    def stop(self, force: bool = False, grace: int = 20) -> dict[str, str]:
-        return self.run("stop.sh", "42", "aaaaaaaa", "", str(grace), "1" if force else "0", role="stop")
+    def stop(self, force: bool = False, grace: int = 20, key: str = KEY) -> dict[str, str]:
+        return self.run("stop.sh", "42", key, "", str(grace), "1" if force else "0", role="stop")
 
-    def pack(self, known: str = "") -> dict[str, str]:
-        self.meeting = new_meeting("torc-logs-42-aaaaaaaa")
+    def state(self, key: str = KEY) -> Path:
+        """The worker's state directory."""
+        return self.home / ".local/state/torc-remote" / os.uname().nodename / f"42-{key}"
+
+    def pack(self, known: str = "", key: str = KEY) -> dict[str, str]:
+        self.meeting = new_meeting(f"torc-logs-42-{key}")
         words = ["", "0", known, "0", "0", self.meeting.name, self.meeting.file]
-        return self.run("pack_logs.sh", "42", "aaaaaaaa", *words, role="fetch_logs")
+        return self.run("pack_logs.sh", "42", key, *words, role="fetch_logs")
 
     def discard(self) -> dict[str, str]:
         return self.run("discard_archive.sh", self.meeting.name, role="fetch_logs")
 
-    def delete(self, manifest: str = "", output_dir: str = "") -> dict[str, str]:
-        return self.run("delete_logs.sh", "42", "aaaaaaaa", output_dir, "0", manifest, role="delete_logs")
+    def delete(self, manifest: str = "", output_dir: str = "", key: str = KEY) -> dict[str, str]:
+        return self.run("delete_logs.sh", "42", key, output_dir, "0", manifest, role="delete_logs")
 
     def forget(self) -> dict[str, str]:
-        return self.run("forget_lost.sh", "42", "aaaaaaaa", role="delete_logs")
+        return self.run("forget_lost.sh", "42", KEY, role="delete_logs")
 
     def pids(self) -> set[int]:
         """What was started from this home and lives."""
@@ -152,6 +194,11 @@ class ScriptHost:
     def end(self) -> None:
         """Kill what was started from this home."""
         processes.signal_all(self.pids(), signal.SIGKILL)
+
+
+def _parts(script: str, role: str) -> list[str]:
+    files = [*sorted((ROLES / "_common/files").glob("*.sh")), ROLES / role / "files" / script]
+    return [file.read_text() for file in files]
 
 
 def toolbox(directory: Path, without: Sequence[str] = (), extra: Sequence[str] = ()) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import wait_until
+from torc_remote.client.api import TorcClient
+from torc_remote.client.config import Settings
 from torc_remote.sandbox import Sandbox, processes
 
 TORC = Path(sys.executable).with_name("torc")
@@ -89,6 +91,10 @@ class Fleet:
         """A workflow whose only job sleeps on one host, so that the workers stay; by default on all hosts."""
         names = [host.name for host in self.sandbox.hosts] if workers is None else workers
         return self.workflow([{"name": "sleep", "command": f"sleep {seconds}"}], names)
+
+    def key(self, number: int) -> str:
+        """What the hosts know the workflow by."""
+        return TorcClient(Settings(api_url=self.url)).workflow_key(number)
 
     def home(self, host: str) -> Path:
         """A host's home directory, seen from here."""

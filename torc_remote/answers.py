@@ -155,6 +155,7 @@ DETAILS = tuple(name for name, key in KEYS.items() if key.about)
 # The states in which a script ends, and what has to come with them.
 STATES: dict[str, tuple[str, ...]] = {
     "absent": (),
+    "ambiguous": (),
     "already_running": ("pid",),
     "broken": (),
     "busy": (),
@@ -214,7 +215,17 @@ BAD = (
         "busy",
         "died",
     ),
-    *("still_running", "live", "refused", "incomplete", "not_deleted", "stopped", "not_running", "stale"),
+    *(
+        "still_running",
+        "live",
+        "refused",
+        "ambiguous",
+        "incomplete",
+        "not_deleted",
+        "stopped",
+        "not_running",
+        "stale",
+    ),
 )
 """The states of hosts that are not."""
 

@@ -25,11 +25,15 @@ _LONGEST_NAME = 230
 
 @dataclass(frozen=True)
 class WorkflowWorkers:
-    """The workers of one workflow as the server lists them (the stored strings, in its order)."""
+    """The workers of one workflow as the server lists them (the stored strings, in its order).
+
+    ``key`` is what hosts know the workflow by (client.api.workflow_key).
+    """
 
     workflow_id: int
     name: str
     workers: Sequence[str]
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,9 @@ def build_inventory(
         names[stored]: _host_vars(names[stored], address, serving[stored])
         for stored, address in addresses.items()
     }
-    groups: dict[str, Any] = {"torc_workers": {"vars": options.group_vars(), "hosts": host_vars}}
+    keys = {str(workflow.workflow_id): workflow.key for workflow in workflows if workflow.key}
+    variables = options.group_vars() | ({"torc_workflow_keys": keys} if keys else {})
+    groups: dict[str, Any] = {"torc_workers": {"vars": variables, "hosts": host_vars}}
     for workflow_id, group in members.items():
         groups[f"torc_workflow_{workflow_id}"] = {"hosts": {names[stored]: {} for stored in group}}
     labels = _labels(addresses.values())

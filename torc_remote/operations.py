@@ -63,13 +63,14 @@ class HostStep:
 class Report:
     """The results of one operation, in the order of the worker list; every host once.
 
-    ``refused``: some host did not pass its check, so nothing was started on any.
+    ``refused``: some host did not pass its check, so nothing was started on any. ``workflow_key``: see Fleet.
     """
 
     operation: str
     workflow_id: int
     hosts: Sequence[HostResult]
     refused: bool = False
+    workflow_key: str = ""
 
     @cached_property
     def failed(self) -> list[HostResult]:
@@ -139,12 +140,18 @@ class Fleet:
     def settings(self) -> Settings:
         return self.client.settings
 
+    @cached_property
+    def workflow_key(self) -> str:
+        """What hosts know the workflow by; empty when the server does not know it any more."""
+        return self.client.workflow_key(self.workflow_id)
+
     def play(self, operation: str, playbook: str, variables: Mapping[str, Any]) -> Report:
         """Run a playbook on all hosts; its last words on each become the report."""
         play = Play(
             playbook=playbook,
             variables={
                 "torc_workflow_id": self.workflow_id,
+                "torc_workflow_key": self.workflow_key,
                 "torc_host_timeout": self.reach.host_timeout,
                 **{name: value for name, value in variables.items() if value is not None},
             },
@@ -175,7 +182,9 @@ class Fleet:
         for bad in self.inventory.skipped:
             results[bad.stored] = HostResult(bad.stored, shown(bad.stored), "invalid", False, bad.reason)
         hosts = [results[worker] for worker in self.workers]
-        return Report(operation, self.workflow_id, hosts, self._refused(operation, answers))
+        return Report(
+            operation, self.workflow_id, hosts, self._refused(operation, answers), self.workflow_key
+        )
 
     def _refused(self, operation: str, answers: Mapping[str, HostAnswer]) -> bool:
         started = any(answer.role == _START_ROLE for answer in answers.values())

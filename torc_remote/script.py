@@ -1,7 +1,7 @@
 """What is sent to a host and what comes back: shell scripts by stdin, marked lines as the answer.
 
 A script goes to ``/bin/sh -s`` as one brace group. The shell parses the group as a whole before it runs the
-first command, so a transfer that was cut short does nothing. Values reach the script as positional parameters
+first command of it, so a transfer that was cut short does nothing. Values reach the script as positional parameters
 and as exported variables, in single quotes; they are never spliced into shell text.
 
 The answer consists of lines ``torc-NONCE key=value``; everything else (login files may print anything) is noise.
@@ -23,6 +23,17 @@ WINDOWS = re.compile(
     r"|The system cannot find the path specified"
 )
 """What cmd.exe and PowerShell say to COMMAND."""
+
+OTHER_SHELL = re.compile(r"^fish: |^Missing '}'\.", re.MULTILINE)
+"""What fish and csh say to a script, where a login file has put them in the place of COMMAND."""
+
+_PRELUDE = r"""
+\unalias -a
+POSIXLY_CORRECT=${POSIXLY_CORRECT-1}
+case ${ZSH_VERSION-} in ?*) \emulate sh ;; esac
+"""
+# Before the group is parsed: a login file may have put zsh or bash in our shell's place, or defined aliases. In bash,
+# from the second line on, no function comes before a special built-in command. The library's account.sh does the rest.
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -59,6 +70,7 @@ def compose(
             raise ScriptValueError(f"{name!r} is not the name of an environment variable")
         exports.append(f"export {name}={quote(value)}")
     prelude = [
+        _PRELUDE.strip(),
         "{",
         f"torc_mark=torc-{nonce}",
         "set -- " + " ".join(quote(argument) for argument in arguments),

@@ -17,7 +17,6 @@ from tests.proxy import proxy
 from tests.remote_support import TORC, Fleet
 from tests.support import wait_until
 from torc_remote import family
-from torc_remote.client.handoff import server_key
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
 DEAD = ["127.0.0.1:1", "127.0.0.2:1", "127.0.0.3:1"]
@@ -136,7 +135,7 @@ def test_60d_interrupted_while_logs_are_fetched(tidy: Fleet, tmp_path: Path, num
     log.parent.mkdir(exist_ok=True)
     log.write_bytes(os.urandom(50_000_000))
     logs = tmp_path / "logs"
-    packed = f"torc-logs-{workflow}-{server_key(tidy.url)}.*"
+    packed = f"torc-logs-{workflow}-{tidy.key(workflow)}.*"
     running = tidy.popen("remote", "collect-logs", workflow, "-l", logs, "--delete")
     wait_until(lambda: list(logs.glob(".*.part")), 60)
     interrupt(running, number)

@@ -18,7 +18,6 @@ from tests.account_support import CAN_MAKE, account_machine
 from tests.fault_support import await_running, hook_sessions, shims, start_worker
 from tests.remote_support import TORC, Fleet
 from tests.support import wait_until
-from torc_remote.client.handoff import server_key
 
 MIB = 1024 * 1024
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
@@ -47,7 +46,7 @@ def finished(fleet: Fleet, hosts: list[str], *options: str) -> int:
     start_worker(fleet, number, "--max-parallel-jobs", "1", "-p", "0.2", *options)
     states = [fleet.home(host) / ".local/state/torc-remote" for host in hosts]
     wait_until(
-        lambda: all(list(state.glob(f"*/{number}-{server_key(fleet.url)}/exit.*")) for state in states), 30
+        lambda: all(list(state.glob(f"*/{number}-{fleet.key(number)}/exit.*")) for state in states), 30
     )
     return number
 
@@ -61,7 +60,7 @@ def content(archive: str | Path) -> dict[str, bytes]:
 
 def leftovers(fleet: Fleet, number: int) -> list[Path]:
     """Archives of this workflow that lie about on the hosts."""
-    name = f"torc-logs-{number}-{server_key(fleet.url)}.*"
+    name = f"torc-logs-{number}-{fleet.key(number)}.*"
     homes = [host.home for host in fleet.sandbox.hosts]
     states = [home / ".local/state/torc-remote" for home in homes]
     return [
@@ -312,7 +311,7 @@ logs are not deleted; the next collect brings them."""
     logs["sandbox1"].write_bytes(text)
     hook_sessions(fleet.sandbox)
     host = fleet.home("sandbox1") / ".host"
-    host.write_text(damage.format(name=f"{number}-{server_key(fleet.url)}") + "\n")
+    host.write_text(damage.format(name=f"{number}-{fleet.key(number)}") + "\n")
     command = ["collect-logs", number, "-l", tmp_path, "--delete", "--max-parallel-ssh", 1]
     try:
         hosts = fleet.hosts(*command, code=1)

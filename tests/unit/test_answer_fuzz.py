@@ -58,7 +58,9 @@ whole = st.sampled_from([f"torc-{NONCE} end=1", f"torc-{NONCE} end=1\r", "", f"t
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
-        return Fleet(TorcClient(Settings()), 7, ["liar", "other"], Reach())
+        fleet = Fleet(TorcClient(Settings()), 7, ["liar", "other"], Reach())
+    fleet.workflow_key = "1795000000000"
+    return fleet
 
 
 def printed(operation: str, report: Report) -> list[str]:

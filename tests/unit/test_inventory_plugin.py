@@ -38,6 +38,7 @@ class Server(ThreadingHTTPServer):
 
     def add(self, workflow_id: int, name: str, workers: list[str], **more: Any) -> None:
         workflow = {"id": workflow_id, "name": name, "user": "alice", "is_archived": False, **more}
+        workflow["timestamp"] = f"2026-11-22T18:46:34.{workflow_id:03}Z"
         self.workflows.append(workflow)
         self.workers[workflow_id] = workers
 
@@ -164,6 +165,8 @@ def test_workflow_from_extra_vars(server: Server, ansible: Ansible) -> None:
     assert (plain(h1["ansible_user"]), h1["ansible_port"]) == ("bob", 2222)
     assert (h1["torc_workflow_ids"], plain(h1["torc_workflow_name"])) == ([1], "one")
     assert "BatchMode=yes" in plain(h1["ansible_ssh_args"])
+    keys = h1["torc_workflow_keys"]
+    assert {number: plain(key) for number, key in keys.items()} == {"1": "1795373194001"}
 
 
 def test_without_id_all_current_workflows_with_workers(server: Server, ansible: Ansible) -> None:

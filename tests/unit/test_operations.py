@@ -15,6 +15,12 @@ from torc_remote.operations import Fleet, HostResult, HostStep, Reach, Report
 WORKERS = ["beta", "alice@alpha:2222", "-oProxyCommand=true", "alpha"]
 
 
+@pytest.fixture(autouse=True)
+def known_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no server here to ask."""
+    monkeypatch.setattr(TorcClient, "workflow_key", lambda client, number: "1795000000000")
+
+
 @pytest.fixture
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))

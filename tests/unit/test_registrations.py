@@ -1,6 +1,7 @@
 """Whose compute node was which: a node is given up only when it can't be that of a worker that runs."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -92,6 +93,14 @@ def test_a_node_of_the_same_number_that_began_later_is_another_workers(server: S
     assert named.fits(before)
     assert not named.fits(later)
     assert not named.fits(before | {"hostname": "another"})
+
+
+def test_a_node_of_the_same_number_that_is_older_than_the_worker_is_another_ones() -> None:
+    """It is in a copy of the database, which goes on counting where the first one did."""
+    since = int(datetime.fromisoformat(f"{MINUTE}05Z").timestamp())
+    [named], _ = parse_nodes(f"node 2 {MINUTE}10Z {since}", "vm other")
+    for start, own in ((f"{MINUTE}07Z", True), ("2020-01-01T00:00:00Z", False)):
+        assert named.fits({"id": 2, "hostname": "vm", "start_time": start}) == own
 
 
 def test_lines_of_a_log_that_was_tampered_with_are_left_out() -> None:

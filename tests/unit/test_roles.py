@@ -17,7 +17,7 @@ PRIVATE = {"torc_credentials_file"}
 # what torc.remote.run_script and torc.remote.server_call read by themselves, and with which of their options
 READ_BY_ACTIONS = {
     "script:": {"torc_host_timeout"},
-    "workflow: true": {"torc_workflow_id", "torc_api_url"},
+    "workflow: true": {"torc_workflow_id", "torc_workflow_key", "torc_api_url"},
     "worker_environment: true": {"torc_worker_url"},
     "torc.remote.server_call:": {"torc_api_url"},
     "call: initialize": {"torc_workflow_id"},
@@ -49,7 +49,7 @@ def read_by_plugins(tasks: str) -> set[str]:
         if f"torc.remote.{plugin}:" in tasks:
             source = (PLUGINS / f"{plugin}.py").read_text()
             found |= {*re.findall(r'_(?:value|flag)\("(\w+)"\)', source), "torc_host_timeout"}
-            found |= {"torc_api_url"} if "workflow=True" in source else set()
+            found |= {"torc_api_url", "torc_workflow_key"} if "workflow=True" in source else set()
     return found
 
 

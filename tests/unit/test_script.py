@@ -73,7 +73,7 @@ def raw(value: str) -> bytes:
 def test_arguments_and_environment_arrive_byte_for_byte(
     arguments: list[str], environment: dict[str, str]
 ) -> None:
-    done = run('[ $# = 0 ] || printf "%s\\0" "$@"; env -0', arguments, environment)
+    done = run('[ $# = 0 ] || printf "%s\\0" "$@"; in_account env -0', arguments, environment)
     assert done.stderr == b""
     arrived = done.stdout.split(b"\0")
     assert arrived[: len(arguments)] == [raw(value) for value in arguments]

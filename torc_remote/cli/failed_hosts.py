@@ -4,15 +4,13 @@ import os
 import shlex
 from pathlib import Path
 
-from torc_remote.cli.app import App
 from torc_remote.cli.output import say
-from torc_remote.client.handoff import server_key
 from torc_remote.operations import Report
 
 
-def keep_failed_hosts(app: App, report: Report) -> None:
+def keep_failed_hosts(report: Report) -> None:
     """Write the file when some hosts failed, and say on stderr how to use it; remove it when all is well."""
-    path = _file(report.workflow_id, app.settings.api_url)
+    path = _file(report)
     # nothing is wrong with the hosts for whose sake a run was refused
     no_failure = {"invalid", "not_started"} if report.refused else {"invalid"}
     failed = [host.worker for host in report.failed if host.state not in no_failure]
@@ -31,6 +29,7 @@ def keep_failed_hosts(app: App, report: Report) -> None:
     say(f"To do it again for {which} alone, add:\n    --limit {shlex.quote(f'@{path}')}", err=True)
 
 
-def _file(workflow_id: int, api_url: str) -> Path:
+def _file(report: Report) -> Path:
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "torc-remote" / f"failed-hosts-{workflow_id}-{server_key(api_url)}"
+    name = f"failed-hosts-{report.workflow_id}-{report.workflow_key}"
+    return Path(state).expanduser() / "torc-remote" / name

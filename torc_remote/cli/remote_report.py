@@ -34,12 +34,12 @@ def show(app: App, report: Report, words: Words, summary: str, advice: str = "")
         click.echo(summary.format(f"{well}/{len(report.hosts)}"))
     if advice:
         say(advice, err=True)
-    finish(app, report)
+    finish(report)
 
 
-def finish(app: App, report: Report) -> None:
+def finish(report: Report) -> None:
     """Keep the list of the workers that failed, then leave."""
-    keep_failed_hosts(app, report)
+    keep_failed_hosts(report)
     leave(report)
 
 
@@ -75,7 +75,7 @@ def show_status(app: App, report: Report) -> None:
         say(table(["Host", "Status"], rows, None), indent)
         running = sum(host.state == "running" for host in report.hosts)
         click.echo(f"{running}/{len(report.hosts)} workers running")
-    finish(app, report)
+    finish(report)
 
 
 def status_text(host: HostResult) -> str:

@@ -163,7 +163,7 @@ def _show(app: App, report: "Report") -> None:
             show_problems(what, hosts)
     others = " Use --keep-going to start the other workers." if len(tried) < len(report.hosts) else ""
     say(f"Nothing was started.{others}", err=True)
-    finish(app, report)
+    finish(report)
 
 
 def _say(host: "HostResult") -> str:

@@ -1,6 +1,8 @@
 """TorcClient: torc's REST API, one method an endpoint, what is on the wire in and out (torc wire 3, 4)."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +15,20 @@ Json = dict[str, Any]
 
 API_VERSION = "0.23.0"
 PAGE = 100_000  # the server's own upper limit
+
+
+def workflow_key(workflow: Json) -> str:
+    """What tells a workflow apart from others with its number, part of the name of its workers' records.
+
+    It is the time at which it was made, in milliseconds since 1970: the server gives it with the workflow, and it
+    survives restart, reset and update (torc wire 3.3). So a server under two names is one, and a new database behind
+    the same URL is another. Raises ServerError where the server gives no such time.
+    """
+    try:
+        made = datetime.fromisoformat(str(workflow.get("timestamp")))
+    except ValueError as error:
+        raise ServerError(f"The server does not tell when workflow {workflow.get('id')} was made.") from error
+    return str(round(made.replace(tzinfo=made.tzinfo or UTC).timestamp() * 1000))
 
 
 class TorcClient:
@@ -72,6 +88,15 @@ class TorcClient:
 
     def get_workflow(self, workflow_id: int) -> Json:
         return self._get(f"/workflows/{workflow_id}")
+
+    def workflow_key(self, workflow_id: int) -> str:
+        """See the function of this name; empty for a workflow that the server does not know (any more)."""
+        try:
+            return workflow_key(self.get_workflow(workflow_id))
+        except ApiError as error:
+            if error.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+                return ""
+            raise
 
     def delete_workflow(self, workflow_id: int) -> Json:
         return self._object("DELETE", f"/workflows/{workflow_id}")

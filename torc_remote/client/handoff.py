@@ -5,10 +5,11 @@ take the play's variables, which may be vaulted, then torc's environment variabl
 worker gets them as exported variables by stdin.
 """
 
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -54,11 +55,39 @@ def play_url(variable: Callable[[str], object]) -> str:
 
 
 def server_key(api_url: str) -> str:
-    """A short name for a server, part of the name of a worker's record: one URL, one server."""
+    """What earlier versions had in the place of a workflow's key (api.workflow_key); their workers may still run."""
     parts = urlsplit(api_url)
     port = parts.port or {"https": 443}.get(parts.scheme, 80)
     host = "localhost" if parts.hostname in ("127.0.0.1", "::1") else (parts.hostname or "")
     return hashlib.sha256(f"{host}:{port}{parts.path.rstrip('/')}".encode()).hexdigest()[:8]
+
+
+def play_keys(variable: Callable[[str], object], must: bool) -> str:
+    """The workflow's key inside a play, then the one that an earlier version made of the server's URL.
+
+    The key is a variable of the play or of the inventory; else the server is asked. When it does not answer or does not
+    know the workflow, the key is empty, unless there ``must`` be one: then TorcError is raised.
+    """
+    number = int(str(variable("torc_workflow_id")))
+    of_inventory = variable("torc_workflow_keys")
+    key = variable("torc_workflow_key")
+    if key is None and isinstance(of_inventory, Mapping):
+        key = of_inventory.get(str(number))
+    if key is None:
+        key = _asked_key(number, play_settings(variable), must)
+    return f"{key} {server_key(play_url(variable))}"
+
+
+@functools.cache
+def _asked_key(workflow_id: int, settings: Settings, must: bool) -> str:
+    from torc_remote.client.api import TorcClient  # costs each play 0.1 s, and mostly the key is known
+
+    try:
+        return TorcClient(settings).workflow_key(workflow_id)
+    except TorcError:
+        if must:
+            raise
+        return ""
 
 
 def worker_environment(settings: Settings, worker_url: str | None = None) -> dict[str, str]:

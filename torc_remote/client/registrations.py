@@ -3,33 +3,42 @@
 A log names a node by its number, which may be another worker's by now: a new database counts from 1 again. That of one
 of torc's own workers which ended before it had a job names none, and it registers pid 1 whatever its process is (torc
 wire 4.1). So what counts is when the worker registered, by the host's own clock, which is also the one that the node's
-start time is of. The scripts that run on hosts say this in lines ``node ID TIME`` and ``idle HOST FROM UNTIL``.
+start time is of. The scripts that run on hosts say this in lines ``node ID TIME [SINCE]`` and ``idle HOST FROM UNTIL``.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from torc_remote.client.api import Json, TorcClient
 
 _NATIVE_PID = 1
 _LOG_RESOLUTION = timedelta(seconds=1)
+_CLOCK_STEP = timedelta(minutes=1)
 _FIRST_YEAR, _LAST_YEAR = 2000, 2200
 
 
 @dataclass(frozen=True)
 class NamedNode:
-    """The log of a worker that has one of these names named its node first at this time, which is cut to seconds."""
+    """The log of a worker that has one of these names named its node first at this time, which is cut to seconds.
+
+    ``since``: when the worker was started, by the same clock, where its record tells.
+    """
 
     node_id: int
     seen: datetime
     names: frozenset[str]
+    since: datetime | None = None
 
     def fits(self, node: Json) -> bool:
-        """Whether the node of this number is the worker's: it bears its name and was there by then."""
+        """Whether the node of this number is the worker's: it bears its name, was there by then and is no older.
+
+        A copy of a database has older nodes of the same number and name.
+        """
         started = datetime.fromisoformat(node["start_time"])
-        return node["hostname"] in self.names and started < self.seen + _LOG_RESOLUTION
+        older = self.since is not None and started < self.since - _CLOCK_STEP
+        return node["hostname"] in self.names and not older and started < self.seen + _LOG_RESOLUTION
 
 
 @dataclass(frozen=True)
@@ -53,10 +62,11 @@ def parse_nodes(text: str, names: str) -> tuple[list[NamedNode], list[Registrati
     """
     named, idle = [], []
     for kind, *words in filter(None, map(str.split, text.splitlines())):
-        with suppress(ValueError):
+        with suppress(ValueError, OverflowError):
             if kind == "node":
-                number, seen = words
-                named.append(NamedNode(int(number), _time(seen), frozenset(names.split())))
+                number, seen, *since = words
+                started = _checked(datetime.fromtimestamp(int(since[0]), UTC)) if since else None
+                named.append(NamedNode(int(number), _time(seen), frozenset(names.split()), started))
             elif kind == "idle":
                 hostname, first, last = words
                 idle.append(Registration(hostname, _time(first), _time(last)))
@@ -64,9 +74,12 @@ def parse_nodes(text: str, names: str) -> tuple[list[NamedNode], list[Registrati
 
 
 def _time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
+    return _checked(datetime.fromisoformat(text))
+
+
+def _checked(time: datetime) -> datetime:
     if time.tzinfo is None or not _FIRST_YEAR <= time.year < _LAST_YEAR:
-        raise ValueError(f"no time zone in {text}, or nobody's year")
+        raise ValueError(f"no time zone in {time}, or nobody's year")
     return time
 
 

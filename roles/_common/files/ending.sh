@@ -1,19 +1,19 @@
 # shellcheck shell=sh
-# Ending processes of a worker: those in `roster`, lines "PID START", and those of its session `r_session`.
+# Ending processes of a worker: those in `roster`, lines "PID START", and all that are its own (see ours.sh).
 # `deadline`, by the clock of `monotonic`, bounds each wait.
 
 # remaining: the numbers of the worker's processes that still live. `roster` names those seen before the first
-# signal: once their parent is gone, nothing but the session and this list tells whose they are.
+# signal: once their parent is gone, nothing but their mark and this list tells whose they are.
 remaining() {
   {
     printf '%s\n' "$roster"
-    [ "$r_session" = 0 ] || family "$r_session" "$r_pid"
+    ours
   } | while read -r member start; do
     if alive "$member" "$start"; then echo "$member"; fi
   done | sort -un
 }
 
-# the roster first: to look through all processes of the host for the session costs much more
+# the roster first: to look through all processes of the host costs much more
 some_remain() {
   printf '%s\n' "$roster" | (
     while read -r member start; do
@@ -43,15 +43,6 @@ until_gone() {
 stop_by_force() {
   signal_remaining KILL
   until_gone kill_again
-}
-
-# left_behind: a line "PID START" for what a worker that has ended left running: of its session and of its making
-left_behind() {
-  [ "$r_session" != 0 ] || return 0
-  for member in $(marked "$dir"); do
-    ! lives "$member" || [ "$p_session" != "$r_session" ] || [ "$member" = "$r_session" ] ||
-      echo "$member $p_start"
-  done
 }
 
 # a process may have been forked between the look and the signal

@@ -8,15 +8,16 @@
 held=
 
 # own_nodes: of the worker that `identify` found, a line for each compute node,
-#   node ID TIME         that its log names, first at this time by the host's clock. It was registered before; a number
-#                        alone may be another one's by now, since a new database counts from 1 again.
+#   node ID TIME SINCE   that its log names, first at this time by the host's clock. It was registered before, and not
+#                        before the worker was started, SINCE (seconds since 1970, where the record tells); a number
+#                        alone may be another one's by now, since a new database counts from 1 again, and a copy goes on.
 #   idle HOST FROM UNTIL that it registered under this host name between two seconds. Torc's own worker names its node
 #                        only with its first job. No line where it never got so far.
 own_nodes() {
-  new_log 2>/dev/null | awk '
+  new_log 2>/dev/null | awk -v since="${r_since:+ $r_since}" '
     match($0, /compute_node_id=[0-9]+/) {
       id = substr($0, RSTART + 16, RLENGTH - 16)
-      if (!(id in named)) print "node", id, substr($1, 2)
+      if (!(id in named)) print "node", id, substr($1, 2) since
       named[id] = any = 1
     }
     / Starting job runner$/ { from = substr($1, 2) }

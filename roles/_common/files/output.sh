@@ -1,31 +1,30 @@
 # shellcheck shell=sh
 # A worker's output directory: which one it is and what in it belongs to a workflow.
 #
-# Start leaves .torc-remote there: a line `started ID SERVER NAME created=0|1` for each start, and `ended ID SERVER NAME`
-# for each end. The directory is a workflow's own when start made it and no other workflow was ever there; otherwise
+# Start leaves .torc-remote there: a line `made created=1` when it makes the directory, `started ID KEY NAME created=0` for
+# each start (created=1 in earlier versions, which wrote no `made`), and `ended ID KEY NAME` for each end. A full disk may
+# cut a line off. The directory is a workflow's own when start made it and no other workflow was ever there; otherwise
 # only the files count that torc names after the workflow (torc wire 4.4). NAME is the worker's: machines may share the
 # directory without sharing a home, so it is here that they learn of each other.
 #
-# When the workflow that made the directory is deleted and others are not, a line `made created=1` takes its place.
-#
-# Workflows of two servers may have one number, and torc's file names with it: the second gets a subdirectory
-# server-SERVER, told by a line `holds ID SERVER NAME` in the marker above.
+# Workflows of two databases may have one number, and torc's file names with it: the second gets a subdirectory
+# server-KEY, told by a line `holds ID KEY NAME` in the marker above.
 
-# locate_output WORKFLOW SERVER OUTPUT_DIR: sets `output`, the real path; an empty OUTPUT_DIR means the recorded one.
+# locate_output WORKFLOW KEYS OUTPUT_DIR: sets `output`, the real path; an empty OUTPUT_DIR means the recorded one.
 # Fails where it does not exist.
 locate_output() {
   identify "$1" "$2" "$3"
   if [ -n "$3" ]; then
     absolute "$3"
-    [ ! -d "$path/server-$2" ] || path=$path/server-$2
+    [ ! -d "$located/server-$key" ] || located=$located/server-$key
   elif [ -n "$r_output" ]; then
-    path=$r_output
+    located=$r_output
   else
     absolute torc_output
   fi
-  output=$path
-  [ -d "$path" ] || return 1
-  output=$(cd "$path" 2>/dev/null && pwd -P && printf x) || fail failed "the directory $path cannot be entered"
+  output=$located
+  [ -d "$located" ] || return 1
+  output=$(cd "$located" 2>/dev/null && pwd -P && printf x) || fail failed "the directory $located cannot be entered"
   output=${output%"$nl"x}
 }
 
@@ -38,18 +37,18 @@ own_files() {
     -o -path "./offline_journal/offline_results_wf${own_id}_*" \) ! -type d "$@"
 }
 
-# exclusive WORKFLOW SERVER: did start make the directory, for this workflow alone?
+# exclusive WORKFLOW: did start make the directory, for this workflow alone?
 exclusive() {
-  [ -f .torc-remote ] && awk -v id="$1" -v server="$2" '
-    $1 != "made" && !($2 == id && $3 == server) { other = 1 }
+  [ -f .torc-remote ] && awk -v id="$1" -v key="$key" -v old="$old_key" '
+    $1 != "made" && !($2 == id && ($3 == key || $3 == old)) { other = 1 }
     $NF == "created=1" { created = 1 }
     END { exit !(created && !other) }' .torc-remote
 }
 
-# taken WORKFLOW SERVER: is the directory used for the workflow of this number of another server?
+# taken WORKFLOW: is the directory used for the workflow of this number of another database?
 taken() {
-  [ -f .torc-remote ] && awk -v id="$1" -v server="$2" '
-    $1 == "started" && $2 == id { if ($3 == server) own = 1; else other = 1 }
+  [ -f .torc-remote ] && awk -v id="$1" -v key="$key" -v old="$old_key" '
+    $1 == "started" && $2 == id { if ($3 == key || $3 == old) own = 1; else other = 1 }
     END { exit !(other && !own) }' .torc-remote
 }
 
@@ -86,15 +85,16 @@ listing() {
   fi | LC_ALL=C sort
 }
 
-# note_end WORKFLOW SERVER: this machine's worker has ended, which its parent may not have lived to say
+# note_end WORKFLOW: this machine's worker has ended, which its parent may not have lived to say
 note_end() {
-  [ ! -f "$r_output/.torc-remote" ] || [ -z "$(unended "$r_output/.torc-remote" "$1 $2 $name")" ] ||
-    printf 'ended %s %s %s\n' "$1" "$2" "$name" >>"$r_output/.torc-remote"
+  [ ! -f "$r_output/.torc-remote" ] || [ -z "$(unended "$r_output/.torc-remote" "$1 $key $name")" ] ||
+    printf 'ended %s %s %s\n' "$1" "$key" "$name" >>"$r_output/.torc-remote"
 }
 
-# unended MARKER [WORKER]: a line "ID SERVER NAME" for each worker (or this one) whose end is not known
+# unended MARKER [WORKER]: a line "ID KEY NAME" for each worker (or this one) whose end is not known
 unended() {
   awk -v only="${2:-}" '
+    $1 == "started" && NF < 5 || NF < 4 { next }
     { worker = $2 " " $3 " " $4; last[worker] = $1 }
     END { for (worker in last) if (last[worker] == "started" && (only == "" || worker == only)) print worker }' "$1"
 }
@@ -107,17 +107,14 @@ within_output() {
   return 1
 }
 
-# live_jobs MARK: those processes (see `marked`) whose words are kept in the directory: a worker that was killed leaves
-# its jobs running.
-# The shell that waits for a worker does not count: it leads the session, and ends by itself.
+# live_jobs ALL: the processes of this worker, 1: of every worker of the account that was started in the directory: one
+# that was killed, or a job, may have left them running
 live_jobs() {
-  for live_pid in $(marked "$1"); do
-    lives "$live_pid" && [ "$p_session" != "$live_pid" ] || continue
-    for live_fd in 1 2; do
-      within_output "$(readlink "$proc/$live_pid/fd/$live_fd" 2>/dev/null)" || continue
-      printf '%s\n' "$live_pid"
-      break
-    done
+  ours | numbers
+  [ "$1" = 1 ] || return 0
+  for live_dir in "$state_home/$machine"/*; do
+    load_record "$live_dir/record" && within_output "$r_output" || continue
+    ours_of "$live_dir" "${r_session:-0}" 0 0 | numbers
   done
 }
 
@@ -132,7 +129,7 @@ live_worker() {
       printf 'PID %s\n' "$r_pid"
     fi
   done
-  for live_pid in $(marked "$state_home/"); do # their records may be lost
+  for live_pid in $(marks '' | awk '{ print $2 }'); do # their records may be lost
     if runs_workflow "$live_pid" '' && within_output "$(started_in "$live_pid")"; then
       printf 'PID %s\n' "$live_pid"
     fi

@@ -3,17 +3,19 @@
 # Every script of the collection is sent together with this library; see torc_remote/script.py for the frame.
 # POSIX sh: dash, busybox ash, bash, mksh and zsh as sh. Nothing here writes to the terminal but `emit`.
 #
-# A worker's state directory is STATE/MACHINE/WORKFLOW-SERVER, so that homes may be shared between machines:
+# A worker's state directory is STATE/MACHINE/WORKFLOW-KEY, so that homes may be shared between machines. The key is the
+# workflow's own, whatever the server is called (see `locate`).
 #   record   key=value lines: who the worker is (see load_record)
 #   exit.PID its exit code, written by its parent when it ends
-#   lock     a symbolic link that names the process which is starting or stopping it
+#   lock     a symbolic link that names the process which is starting or stopping it (see lock.sh, also for tickets)
 #   lost     compute nodes of earlier workers, which the server may not know to be gone (see nodes.sh)
 
 nl='
 '
 library_home=$(cd "${HOME:-/}" 2>/dev/null && pwd -P) || library_home=
+state_home=${XDG_STATE_HOME:-$library_home/.local/state}/torc-remote
 proc=/proc
-boot='' machine=''
+boot='' machine='' host_id=''
 
 # --- answers -------------------------------------------------------------------------------------------------
 
@@ -89,27 +91,37 @@ checksum() {
   [ -n "$c_sum" ] && printf '%s\n' "${c_sum%% *}"
 }
 
-# absolute PATH: sets `path`; a relative one counts from the home, as a worker's working directory is the home.
+# absolute PATH: sets `located`; a relative one counts from the home, as a worker's working directory is the home.
 # Set in a variable since $(...) would eat newlines at the end of a name.
 absolute() {
   case $1 in
-  /*) path=$1 ;;
-  '~') path=$library_home ;;
-  '~/'*) path=$library_home/${1#\~/} ;;
-  *) path=$library_home/$1 ;;
+  /*) located=$1 ;;
+  '~') located=$library_home ;;
+  '~/'*) located=$library_home/${1#\~/} ;;
+  *) located=$library_home/$1 ;;
   esac
 }
 
 # --- processes -----------------------------------------------------------------------------------------------
 
-# know_boot: sets `boot`, which differs after each start of the machine
+# know_boot: sets `boot`, which differs after each start of the machine; empty where nothing tells, which is no failure
 know_boot() {
   [ -z "$boot" ] || return 0
   if [ -r "$proc/sys/kernel/random/boot_id" ]; then
     read -r boot <"$proc/sys/kernel/random/boot_id"
   else
-    boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boottime 2>/dev/null || who -b)
+    # boottime moves with the clock
+    boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boot_id 2>/dev/null || who -b 2>/dev/null)
+    [ -n "$boot" ] || boot=$(sysctl -n kern.boottime 2>/dev/null) || :
   fi
+}
+
+# know_host: sets `host_id`, which differs between machines and between containers, where a process's number means another
+know_host() {
+  [ -z "$host_id" ] || return 0
+  know_boot
+  [ ! -r /etc/machine-id ] || read -r host_id </etc/machine-id || :
+  host_id=$host_id.$(readlink "$proc/self/ns/pid" 2>/dev/null | tr -cd 0-9)
 }
 
 # inspect PID: sets p_state, p_parent, p_session and p_start; fails where there is no such process.
@@ -170,36 +182,17 @@ all_processes() {
   fi
 }
 
-# family SESSION PID: a line "PID START" for each process of a worker's session (0: it has none of its own) and for
-# each descendant of PID, but not for the session's leader: it ends by itself, after it has written the exit code
-family() {
-  all_processes | awk -v session="$1" -v root="$2" '
-    { parent[$1] = $2; start[$1] = $4; if ($3 == session && session > 1) member[$1] = 1 }
-    END {
-      member[root] = 1
-      do {
-        grown = 0
-        for (pid in parent)
-          if (!(pid in member) && (parent[pid] in member)) { member[pid] = 1; grown = 1 }
-      } while (grown)
-      for (pid in member) if (pid in parent && pid != session) print pid, start[pid]
-    }'
-}
-
-# marked DIR: the processes of our own user that are, or descend from, the worker with this state directory: it was
-# started with the name in its environment. None where the system does not show environments.
-marked() {
-  [ -r "$proc/self/environ" ] || return 0
-  grep -lF -e "_TORC_REMOTE_WORKER=$1" "$proc"/[0-9]*/environ 2>/dev/null | while IFS= read -r m_file; do
-    m_dir=${m_file%/environ}
-    if [ -O "$m_dir" ]; then echo "${m_dir##*/}"; fi
-  done
-}
-
 # --- a worker's record ---------------------------------------------------------------------------------------
 
-# plain_name TEXT: sets `plain`, the text with _ for what does not belong in a file's name
+# plain_name TEXT: as `plain_text`. What is long is cut, since the names of files have more parts and 255 bytes at most.
 plain_name() {
+  plain_text "$1"
+  [ "${#plain}" -le 100 ] ||
+    plain=$(printf '%.80s-%s' "$plain" "$(printf '%s' "$plain" | cksum | cut -d ' ' -f 1)")
+}
+
+# plain_text TEXT: sets `plain`, the text with _ for what does not belong in a file's name
+plain_text() {
   plain=$1
   case $1 in
   # each by itself, since a range holds other letters in other locales
@@ -209,8 +202,11 @@ plain_name() {
   esac
 }
 
-# locate WORKFLOW SERVER: sets `dir`, the worker's state directory, and `name`, which tells the workers apart that
-# share an output directory (the worker registers under it; torc wire 4.4)
+# locate WORKFLOW KEYS: sets `dir`, the worker's state directory, `key`, and `name`, which tells the workers apart that
+# share an output directory (the worker registers under it; torc wire 4.4).
+# KEYS is the workflow's key and, after a space, the one that earlier versions made of the server's URL (`old_key`): it
+# counts where there is only a worker of that kind. Without a key (the server does not know the workflow any more) it is
+# that of the only workflow with this number in the account.
 locate() {
   if [ -z "$machine" ]; then
     plain_name "$(uname -n)"
@@ -218,8 +214,31 @@ locate() {
     plain_name "${TORC_WORKER_NAME:-$machine}"
     name=$plain
   fi
-  state_home=${XDG_STATE_HOME:-$library_home/.local/state}/torc-remote
-  dir=$state_home/$machine/$1-$2
+  key=${2%% *} old_key=''
+  case $2 in *' '*) old_key=${2#* } ;; esac
+  [ -n "$key" ] || locate_only "$1"
+  dir=$state_home/$machine/$1-$key
+  if [ -n "$old_key" ] && [ ! -d "$dir" ] && [ -d "$state_home/$machine/$1-$old_key" ] && ! predates "$state_home/$machine/$1-$old_key/record"; then
+    key=$old_key dir=$state_home/$machine/$1-$old_key
+  fi
+}
+
+# predates RECORD: was that worker started before the workflow was made, so that it is an earlier database's? The key
+# begins with that time, in milliseconds; clocks may differ by five minutes.
+predates() {
+  load_record "$1" && awk -v since="$r_since" -v key="$key" 'BEGIN { exit !(since != "" && since + 300 < key / 1000) }'
+}
+
+# locate_only WORKFLOW: sets `key` to that of the only workflow with this number
+locate_only() {
+  for l_dir in "$state_home/$machine/$1"-*; do
+    if [ -d "$l_dir" ]; then key=${key:+$key, }${l_dir##*-}; fi
+  done
+  case $key in
+  *,*) fail ambiguous "the server does not know this workflow any more, and workers of several workflows with its number \
+were started here. Name the one that you mean as torc_workflow_key: $key" ;;
+  esac
+  key=${key:-unknown}
 }
 
 # load_record FILE: sets r_pid, r_start, r_boot, r_session, r_version, r_output, r_log, r_offset, r_since, r_by,
@@ -247,10 +266,10 @@ load_record() {
 # record_line KEY VALUE: as `emit`, for the record
 record_line() { print_lines "$1=" "$2"; }
 
-# identify WORKFLOW SERVER OUTPUT_DIR: sets `found` and the r_ variables.
+# identify WORKFLOW KEYS OUTPUT_DIR: sets `found` and the r_ variables.
 #   running   the recorded process lives and is proven to be it
 #   exited    it has ended; exit_code is empty where nobody saw the end
-#   stale     its number belongs to another process now, or the machine was booted since
+#   stale     its number belongs to another process now, or the machine was booted since; or it is not recorded yet
 #   none      there is no record
 identify() {
   locate "$1" "$2"
@@ -259,7 +278,12 @@ identify() {
   case $found:$exit_code in
   running:* | exited:?*) return 0 ;;
   esac
-  identify_unrecorded "$1" || [ "$found" != none ] || identify_native "$1" "$3"
+  identify_unrecorded "$1" || identify_launched || [ "$found" != none ] || identify_native "$1" "$3"
+}
+
+identify_launched() {
+  [ "$found" = none ] && being_launched || return 1
+  found=stale stale_reason="it is being started just now (PID $launch_pid)"
 }
 
 identify_recorded() {
@@ -283,7 +307,7 @@ identify_recorded() {
 
 # identify_unrecorded WORKFLOW: a worker that lives although its record is lost or names another process
 identify_unrecorded() {
-  for u_pid in $(marked "$dir"); do
+  for u_pid in $(marked); do
     runs_workflow "$u_pid" "$1" && lives "$u_pid" || continue
     know_boot
     found=running r_pid=$u_pid r_start=$p_start r_boot=$boot r_version='' r_offset=0 r_since='' r_native=
@@ -298,7 +322,7 @@ identify_unrecorded() {
 }
 
 # started_in PID: the output directory that a worker was started with
-started_in() { tr '\000' '\n' <"$proc/$1/cmdline" | sed -n '/^--output-dir$/ { n; p; q; }'; }
+started_in() { words_of "$1" | sed -n '/^--output-dir$/ { n; p; q; }'; }
 
 # identify_native WORKFLOW OUTPUT_DIR: a worker that torc's own `remote run` started left torc_worker_ID.pid in its
 # output directory (torc wire 8). The number alone proves nothing: the process must be ours and run this workflow.
@@ -306,11 +330,11 @@ identify_native() {
   found=none
   absolute "${2:-torc_output}"
   n_pid=
-  [ ! -r "$path/torc_worker_$1.pid" ] || read -r n_pid <"$path/torc_worker_$1.pid" || :
+  [ ! -r "$located/torc_worker_$1.pid" ] || read -r n_pid <"$located/torc_worker_$1.pid" || :
   is_number "$n_pid" && [ "$n_pid" -gt 1 ] || return 0
   know_boot
   r_pid=$n_pid r_start='' r_boot=$boot r_session=0 r_version='' r_offset=0 r_since=''
-  r_output=$path r_log=$path/torc_worker_$1.log r_native=1
+  r_output=$located r_log=$located/torc_worker_$1.log r_native=1
   if ! lives "$n_pid"; then
     found=exited
   elif runs_workflow "$n_pid" "$1"; then
@@ -323,22 +347,30 @@ identify_native() {
 # runs_workflow PID WORKFLOW: is this process, one of our own user, `torc … run WORKFLOW …`? (any workflow when empty)
 runs_workflow() {
   kill -0 "$1" 2>/dev/null || return 1
-  if [ -r "$proc/$1/cmdline" ]; then
-    [ -O "$proc/$1" ] || return 1 # root may signal everybody's
-    tr '\000' '\n' <"$proc/$1/cmdline"
-  else
-    LC_ALL=C ps -o args= -p "$1" | tr ' ' '\n'
-  fi | awk -v workflow="$2" '
+  [ ! -r "$proc/$1/cmdline" ] || [ -O "$proc/$1" ] || return 1 # root may signal everybody's
+  words_of "$1" | awk -v workflow="$2" '
     { sub(/.*\//, ""); if (NR <= 2 && $0 == "torc") torc = 1 }
     before == "run" && (workflow == "" || $0 == workflow) { run = 1 }
     { before = $0 }
     END { exit !(torc && run) }'
 }
 
+# words_of PID: the words of its command line, one a line; ps tells no space in a word from one between words
+words_of() {
+  if [ -r "$proc/$1/cmdline" ]; then
+    tr '\000' '\n' <"$proc/$1/cmdline"
+  else
+    LC_ALL=C ps -o args= -p "$1" | tr ' ' '\n'
+  fi
+}
+
 # new_log: what the worker has written to its launch log since it was started
 new_log() {
-  [ -r "$r_log" ] && tail -c "+$((r_offset + 1))" "$r_log"
+  [ -r "$r_log" ] && tail -c "+$(byte_after "$r_offset")" "$r_log"
 }
+
+# byte_after NUMBER: the number plus 1; a shell may count in 32 bits
+byte_after() { awk -v number="$1" 'BEGIN { printf "%.0f\n", number + 1 }'; }
 
 # emit_pid: the recorded process, unless a damaged record has what can be no worker's
 emit_pid() {
@@ -351,44 +383,4 @@ emit_worker() {
   ! is_number "$r_since" || emit since "$r_since"
   [ -z "$r_version" ] || emit version "$r_version"
   emit output_dir "$r_output"
-}
-
-# --- one at a time -------------------------------------------------------------------------------------------
-
-# lock: waits for the worker's lock. Its target names the owner, so that it is created and signed in one step.
-lock() {
-  inspect $$
-  know_boot
-  lock_owner=$$:$p_start:$boot
-  lock_tries=0 lock_misses=0
-  until ln -s "$lock_owner" "$dir/lock" 2>/dev/null; do
-    [ -d "$dir" ] && [ -w "$dir" ] || fail failed "cannot write to $dir"
-    # the owner may have let go between the attempt and this look, but not time and again
-    if [ -L "$dir/lock" ]; then lock_misses=0; else lock_misses=$((lock_misses + 1)); fi
-    [ "$lock_misses" -lt 10 ] || fail failed "cannot create a lock in $dir (is the disk full?)"
-    lock_tries=$((lock_tries + 1))
-    [ "$lock_tries" -lt 150 ] || fail busy "another command is starting or stopping this worker ($dir/lock)"
-    break_stale_lock
-    nap 0.1
-  done
-  trap unlock EXIT
-}
-
-unlock() { rm -f "$dir/lock"; }
-
-# break_stale_lock: removes the lock of an owner that is dead. Two that see it at once must not remove a third's
-# fresh lock, so the look and the removal happen under a second, momentary lock.
-break_stale_lock() {
-  lock_stale "$(readlink "$dir/lock" 2>/dev/null)" || return 0
-  mkdir "$dir/lock.break" 2>/dev/null || return 0
-  ! lock_stale "$(readlink "$dir/lock" 2>/dev/null)" || rm -f "$dir/lock"
-  rmdir "$dir/lock.break"
-}
-
-lock_stale() {
-  [ -n "$1" ] || return 1
-  lock_rest=${1#*:}
-  know_boot
-  [ "${lock_rest#*:}" = "$boot" ] && alive "${1%%:*}" "${lock_rest%%:*}" && return 1
-  return 0
 }

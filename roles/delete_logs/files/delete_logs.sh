@@ -1,8 +1,8 @@
 # shellcheck shell=sh
-# delete_logs.sh WORKFLOW SERVER OUTPUT_DIR ALL_WORKFLOWS MANIFEST: removes what workers made, never under a live one.
+# delete_logs.sh WORKFLOW KEYS OUTPUT_DIR ALL_WORKFLOWS MANIFEST: removes what workers made, never under a live one.
 # ALL_WORKFLOWS 1: those of every workflow; else of this one alone.
 # With a MANIFEST (of the archive that was collected) nothing is removed when something has changed since.
-workflow=$1 server=$2 output_dir=$3 all=$4 collected=$5
+workflow=$1 keys=$2 output_dir=$3 all=$4 collected=$5
 ids=$workflow
 [ "$all" = 0 ] || ids='[0-9]*'
 
@@ -10,21 +10,36 @@ refuse() { fail refused "$1. Nothing was removed"; }
 
 # A directory is never removed for its name alone, but these are refused before anyone looks inside.
 guard_output() {
-  [ ! -L "${path%/}" ] || refuse "$path is a symbolic link"
+  bare=$located
+  while [ "$bare" != "${bare%/}" ]; do bare=${bare%/}; done
+  [ ! -L "$bare" ] || refuse "$located is a symbolic link"
+  owned "$output" || refuse "$output $foreign"
   case $library_home/ in
   "${output%/}"/*) refuse "$output is the home directory or above it" ;;
   esac
-  case ${path%/} in
-  .. | */.. | . | */.) refuse "$path is not a directory's own name" ;;
+  case $bare in
+  .. | */.. | . | */.) refuse "$located is not a directory's own name" ;;
   esac
 }
 
+# mounted: where something is mounted at the directory or below, which may be other people's; the system writes odd
+# characters of names in octal
+mounted() {
+  [ ! -r "$proc/self/mountinfo" ] || output=$output awk '
+    {
+      at = $5
+      gsub(/\\040/, " ", at); gsub(/\\011/, "\t", at); gsub(/\\012/, "\n", at); gsub(/\\134/, "\\", at)
+      if (index(at "/", ENVIRON["output"] "/") == 1) print at
+    }' "$proc/self/mountinfo"
+}
+
 remove_whole() {
+  [ -z "$(mounted)" ] || refuse "$(mounted | head -n 1) is a mounted file system"
   cd / && rm -rf "$output" && [ ! -e "$output" ] || fail failed "$output could not be removed completely"
   changed
   emit removed "$output"
   case $output in
-  */"server-$server") cd "${output%/*}" && forget_workflow ;;
+  */"server-$key") cd "${output%/*}" && forget_workflow ;;
   esac
 }
 
@@ -49,17 +64,17 @@ remove_own_files() {
 
 # in_marker: is the workflow known to have used the directory?
 in_marker() {
-  [ -f .torc-remote ] && awk -v id="$workflow" -v server="$server" -v all="$all" '
-    all || ($2 == id && $3 == server) { found = 1 }
+  [ -f .torc-remote ] && awk -v id="$workflow" -v key="$key" -v old="$old_key" -v all="$all" '
+    all || ($2 == id && ($3 == key || $3 == old)) { found = 1 }
     END { exit !found }' .torc-remote
 }
 
 # Takes the workflow's lines out of the marker; who made the directory stays known while another workflow uses it.
 forget_workflow() {
   [ -f .torc-remote ] || return 0
-  awk -v id="$workflow" -v server="$server" -v all="$all" '
+  awk -v id="$workflow" -v key="$key" -v old="$old_key" -v all="$all" '
     all { next }
-    $2 == id && $3 == server { if ($NF == "created=1") created = 1; next }
+    $2 == id && ($3 == key || $3 == old) { if ($NF == "created=1") created = 1; next }
     { print; others = 1 }
     END { if (created && others) print "made created=1" }' .torc-remote >.torc-remote.new &&
     mv .torc-remote.new .torc-remote
@@ -74,31 +89,36 @@ made_by_start() { [ "$all" = 1 ] && [ -f .torc-remote ] && grep -q ' created=1$'
 
 # Only `lost` stays, where there is one, until the server has been told.
 forget_record() {
-  rm -f "$dir/record" "$dir/record.new" "$dir"/exit.* "$dir/ca.pem" "$dir/lost.new"
+  rm -rf "$dir/record" "$dir/record.new" "$dir"/exit.* "$dir/ca.pem" "$dir/lost.new" "$dir"/ticket.*
   [ ! -e "$dir/lost" ] || emit lost 1
   unlock
   rmdir "$dir" "${dir%/*}" 2>/dev/null || :
 }
 
-if ! locate_output "$workflow" "$server" "$output_dir"; then
-  if [ -d "$dir" ]; then
-    lock
-    identify "$workflow" "$server" "$output_dir"
-    [ "$found" != running ] || emit_held_nodes
-    [ "$found" != running ] || fail live "the worker is still running (PID $r_pid). Stop it first"
-    emit_lost_nodes
-    forget_record
-  fi
+locate "$workflow" "$keys"
+if lock; then
+  settle_launch 10 || fail live "a worker is being started there just now (PID $launch_pid)"
+fi
+there=1
+locate_output "$workflow" "$keys" "$output_dir" || there=0
+[ "$found" != running ] || emit_held_nodes
+if [ "$there" = 1 ]; then
+  guard_output
+  live=$(live_worker | sort -u | paste -s -d , -)
+  [ -z "$live" ] || fail live "a worker is still running there ($live). Stop it first"
+fi
+[ "$found" != running ] || fail live "the worker is still running (PID $r_pid). Stop it first"
+live=$(live_jobs "$all" | sort -un)
+case $found:$exit_code in
+stale:* | exited: | exited:137) whose="jobs of a worker that was killed" ;;
+*) whose="processes of its jobs" ;;
+esac
+[ -z "$live" ] || fail live "$whose are still running there (PID $(named "$live")). 'torc remote stop' ends them"
+if [ "$there" = 0 ]; then
+  emit_lost_nodes
+  [ ! -d "$dir" ] || forget_record
   finish absent "there is no directory $output"
 fi
-guard_output
-[ ! -d "$dir" ] || lock
-[ "$found" != running ] || emit_held_nodes
-live=$(live_worker | sort -u | paste -s -d , -)
-[ -z "$live" ] || fail live "a worker is still running there ($live). Stop it first"
-case $all in 0) mark=$dir ;; *) mark=$state_home/ ;; esac
-live=$(live_jobs "$mark" | paste -s -d , -)
-[ -z "$live" ] || fail live "jobs of a worker that was killed are still running there (PID $live). Stop it first"
 case $found:$exit_code in
 exited:0 | none:*) emit_lost_nodes ;;
 # it may not have told the server itself, and only its log tells which of the server's jobs were its own
@@ -106,12 +126,12 @@ exited:0 | none:*) emit_lost_nodes ;;
 esac
 cd "$output" || fail failed "the directory $output cannot be entered"
 whole=0
-if [ "$all" = 1 ] || exclusive "$workflow" "$server"; then whole=1; fi
+if [ "$all" = 1 ] || exclusive "$workflow"; then whole=1; fi
 if [ -n "$collected" ] && [ "$collected" != "$(listing "$whole" "$workflow" | checksum)" ]; then
   refuse "files in $output have changed since they were collected. Collect them again"
 fi
 # of one that was killed; should the disk be full, to make room comes first
 case $found:$exit_code in stale:* | exited: | exited:137) keep_nodes || : ;; esac
-if exclusive "$workflow" "$server" || made_by_start; then remove_whole; else remove_own_files; fi
+if exclusive "$workflow" || made_by_start; then remove_whole; else remove_own_files; fi
 forget_record
 finish deleted

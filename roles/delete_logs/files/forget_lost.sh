@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# forget_lost.sh WORKFLOW SERVER: the server was told of the worker whose logs were deleted. Has no state of its own, as
+# forget_lost.sh WORKFLOW KEYS: the server was told of the worker whose logs were deleted. Has no state of its own, as
 # that of the deletion is the play's answer.
 locate "$1" "$2"
 forget_nodes

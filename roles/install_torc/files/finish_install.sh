@@ -10,7 +10,7 @@ abandon() {
 [ -z "$3" ] || cat "$3" >"$upload" || abandon failed "cannot copy $3 to $upload"
 [ "$(checksum <"$upload")" = "$2" ] || abandon failed "the file did not arrive whole (its checksum differs)"
 chmod 755 "$upload" || abandon failed "cannot make $upload executable"
-said=$("$upload" --version 2>&1) ||
+said=$(in_account "$upload" --version 2>&1) ||
   abandon broken "this torc does not run on this host: $(printf '%s\n' "$said" | tail -n 3)"
 torc_version
 mv -f "$upload" "$library_home/.local/bin/torc" || abandon failed "cannot write $library_home/.local/bin/torc"

@@ -6,5 +6,5 @@ if [ -z "$2" ]; then
   rm -f "$library_home/.local/bin/.$1"
   finish discarded
 fi
-meet "$1" 1 && : >"$meeting/$2" && chmod 644 "$meeting/$2" || fail failed "cannot write to /tmp or /var/tmp"
+meet "$1" 1 && printf '' >"$meeting/$2" && chmod 644 "$meeting/$2" || fail failed "cannot write to /tmp or /var/tmp"
 finish lent

@@ -15,12 +15,12 @@ if [ -f "$target" ] && [ -x "$target" ] && [ "$(checksum <"$target")" = "$1" ]; 
 fi
 if [ -f "$target" ]; then
   emit replaced_sha256 "$(checksum <"$target")"
-  emit replaced_version "$("$target" --version 2>/dev/null | head -n 1)"
+  emit replaced_version "$(in_account "$target" --version 2>/dev/null | head -n 1)"
 fi
 [ "$3" = 0 ] || finish ready
 mkdir -p "$library_home/.local/bin" || fail failed "cannot create $library_home/.local/bin"
 upload=$library_home/.local/bin/.$4
-(umask 077 && set -C && : >"$upload") 2>/dev/null || fail failed "cannot write to $library_home/.local/bin"
+(umask 077 && set -C && printf '' >"$upload") 2>/dev/null || fail failed "cannot write to $library_home/.local/bin"
 if [ "$6" = 0 ]; then
   meet "$4" 0 && ln -s "$upload" "$meeting/$5" || {
     rm -f "$upload"

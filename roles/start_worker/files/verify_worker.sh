@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# verify_worker.sh WORKFLOW SERVER OUTPUT_DIR SETTLE PATIENCE: what became of the worker that was started?
+# verify_worker.sh WORKFLOW KEYS OUTPUT_DIR SETTLE PATIENCE: what became of the worker that was started?
 # Waits until SETTLE seconds since the start have passed, and up to PATIENCE seconds for its registration.
 settle=$4 patience=$5
 locate "$1" "$2"
@@ -30,7 +30,7 @@ while [ "$found" = exited ] && [ -z "$exit_code" ] && [ "$tries" -lt 20 ]; do
   nap 0.1
   identify "$1" "$2" "$3"
 done
-[ "$found" != none ] || fail died "the worker's record is gone"
+[ "$found" != none ] || fail died "the worker was started, but meanwhile it ended, and another command has deleted its logs and record"
 emit_worker
 emit exit_code "$exit_code"
 if [ "$exit_code" = 0 ] && registered; then

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# status.sh WORKFLOW SERVER OUTPUT_DIR: is the worker running? Changes nothing.
+# status.sh WORKFLOW KEYS OUTPUT_DIR: is the worker running? Changes nothing.
 identify "$1" "$2" "$3"
 case $found in
 running)
@@ -9,6 +9,8 @@ exited)
   emit_worker
   emit exit_code "$exit_code"
   new_log 2>/dev/null | tail -n 1 | emit_lines log
+  left=$(ours | numbers)
+  [ -z "$left" ] || emit reason "processes of its jobs are still running (PID $(named "$left"))"
   ;;
 stale)
   emit_pid
