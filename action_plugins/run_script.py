@@ -34,7 +34,9 @@ options:
     elements: str
     default: []
   worker_environment:
-    description: Export the server's address and credentials to the script.
+    description:
+      - Export the server's address and credentials to the script. In place of the password that is a token for this
+        host's worker alone, where the server gives one.
     type: bool
     default: false
   needs:

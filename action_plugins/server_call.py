@@ -37,7 +37,8 @@ version:
 hosts:
   description:
     - By inventory name, V(jobs_terminated), the number of jobs that the worker was running, where there is something to
-      tell; V(msg) where the server could not be told or the worker's node could not be found.
+      tell; V(jobs_unassigned), the number of the workflow's jobs that are claimed and not started by nobody knows whom;
+      V(msg) where the server could not be told or the worker's node could not be found.
   type: dict
   returned: for release
 """
@@ -56,7 +57,12 @@ try:
     from torc_remote.client.claims import Claim, Claims, make_claims, read_claim
     from torc_remote.client.errors import ApiError
     from torc_remote.client.handoff import play_settings
-    from torc_remote.client.lifecycle import ensure_runnable, release_compute_node, worker_version
+    from torc_remote.client.lifecycle import (
+        ensure_runnable,
+        release_compute_node,
+        unassigned_jobs,
+        worker_version,
+    )
     from torc_remote.client.registrations import NamedNode, find_nodes
     from torc_remote.errors import TorcError
     from torc_remote.script import printable
@@ -135,8 +141,18 @@ def _release_all(
     except TorcError as error:
         return {} if _is_unknown(error) else {host: _untold(error) for host in gone}
     claims = make_claims(by_host, addresses, stored)
-    named = _release_named(client, workflow_id, answers, claims)
-    return named | _release_idle(client, workflow_id, claims)
+    told = _release_named(client, workflow_id, answers, claims) | _release_idle(client, workflow_id, claims)
+    ended = [host for host, said in told.items() if _has_ended(said, answers[host])]
+    try:
+        unassigned = unassigned_jobs(client, workflow_id) if ended else 0
+    except TorcError as error:
+        return told | {host: _untold(error) for host in ended}
+    return told | {host: told[host] | {"jobs_unassigned": unassigned} for host in ended if unassigned}
+
+
+def _has_ended(said: Result, answer: Mapping[str, Any]) -> bool:
+    """Whether the host's worker has ended in this play, or the server did not know of its end."""
+    return bool(said.get("changed")) or answer.get("state") == "stopped"
 
 
 def _release_named(
@@ -165,7 +181,7 @@ def _release_named(
         return {} if _is_unknown(error) else {host: _untold(error) for host in gone}
     ended = Counter(result["compute_node_id"] for result in results)
     for host, said in told.items():
-        if said.get("changed") or answers[host].get("state") == "stopped":
+        if _has_ended(said, answers[host]):
             said["jobs_terminated"] = sum(ended[named.node_id] for named in own[host])
     return told
 

@@ -113,6 +113,12 @@ KEYS: dict[str, Key] = {
     "executable": Key(_PATH, "Path of torc on the host."),
     "log": Key(Text(16384), "The last lines of the worker's log."),
     "jobs_terminated": Key(Number(0, 2**31 - 1), "Jobs that the worker's end terminated.", host=False),
+    "jobs_unassigned": Key(
+        Number(0, 2**31 - 1),
+        "Jobs of the workflow that some worker had claimed and not started when this one was released. The server does "
+        "not note whose they are; those of a worker that is gone stay pending until all of them are stopped.",
+        host=False,
+    ),
     # of its logs
     "archive": Key(_PATH, "Path of the archive on this machine.", host=False),
     "size": Key(Number(0, 2**50), "Of the archive, in bytes."),

@@ -9,7 +9,12 @@ from tests.worker_support import FakeWorker
 from torc_remote.client.api import Json, TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.client.errors import ApiError
-from torc_remote.client.lifecycle import initialize_workflow, release_compute_node, reset_workflow
+from torc_remote.client.lifecycle import (
+    initialize_workflow,
+    release_compute_node,
+    reset_workflow,
+    unassigned_jobs,
+)
 from torc_remote.errors import TorcError
 from torc_remote.spec import create_workflow, parse_spec
 
@@ -70,8 +75,10 @@ def test_a_job_that_was_claimed_and_never_started(
     assert [job["id"] for job in released.requeued] == [held]
     now = states(client, workflow_id)
     assert (now[held], now[unknown], now[others]) == ("ready", "pending", "pending")
+    assert unassigned_jobs(client, workflow_id) == 1
     release_compute_node(client, workflow_id, alive.node_id)
     assert set(states(client, workflow_id).values()) == {"ready"}
+    assert unassigned_jobs(client, workflow_id) == 0
     [late] = gone.claim(1)
     assert release_compute_node(client, workflow_id, gone.node_id).changed is False
     assert states(client, workflow_id)[late] == "ready", "a claim from before the holders were known"

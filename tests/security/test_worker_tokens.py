@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import requests
 
 from tests.conftest import Server, StartServer
-from tests.worker_support import Rest, run_worker
+from tests.worker_support import Rest, worker
 from torc_remote.builtin.server.routes import data, jobs, lifecycle, records, service, workflows
 from torc_remote.builtin.server.worker_rights import RULES
 from torc_remote.client.api import TorcClient
@@ -249,15 +250,20 @@ def test_a_token_ends_with_its_worker(server: Server, rest: Rest, client: TorcCl
 def test_a_worker_of_ours_with_a_token(
     server: Server, rest: Rest, client: TorcClient, tmp_path: Path
 ) -> None:
-    """Also one that finds the workflow uninitialized."""
+    """Also several that find the workflow uninitialized at the same moment, when only the first may initialize it."""
     number = rest.create(
         [{"name": "a", "command": "env"}, {"name": "b", "command": "true", "depends_on": ["a"]}]
     )
-    worker = host(server, client, number, "h")
-    done = run_worker(server.url, number, tmp_path, TORC_PASSWORD=worker.token)
-    assert set(rest.states(number).values()) == {"completed"}, done.log
-    assert [node["is_active"] for node in rest.nodes(number)] == [False]
-    assert worker.ask("GET", "/ping").status_code == 401
+    hosts = [host(server, client, number, f"h{n}") for n in range(6)]
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(worker(server.url, number, tmp_path / one.token, TORC_PASSWORD=one.token))
+            for one in hosts
+        ]
+        assert [one.wait() for one in started] == [0] * len(hosts), [one.log for one in started]
+    assert set(rest.states(number).values()) == {"completed"}
+    assert [node["is_active"] for node in rest.nodes(number)] == [False] * len(hosts)
+    assert {one.ask("GET", "/ping").status_code for one in hosts} == {401}
 
 
 def test_a_server_without_password_has_no_tokens(start_server: StartServer) -> None:

@@ -119,7 +119,13 @@ def stop(
         f"    torc remote run {report.workflow_id}"
     )
     summary = f"{stopped}/{len(report.hosts)} workers stopped"
-    show(app, report, _say_stopped, summary, advice if ended else "")
+    unassigned = max((host.details.get("jobs_unassigned", 0) for host in report.hosts), default=0)
+    waiting = (
+        f"{unassigned} job(s) are claimed and not started, and the server does not say by which worker. What a stopped "
+        f"one had claimed becomes ready when all are stopped: torc remote stop {report.workflow_id}"
+    )
+    hints = [advice] * bool(ended) + [waiting] * bool(unassigned)
+    show(app, report, _say_stopped, summary, "\n".join(hints))
 
 
 def _say_installed(host: "HostResult") -> str:

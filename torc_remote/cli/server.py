@@ -45,7 +45,7 @@ def run(app: App, host: str, port: int, database: Path, password_file: Path | No
     """Serve workflows until interrupted.
 
     Listens on this machine alone unless told otherwise; any other address needs a password. Once it accepts
-    connections it prints TORC_SERVER_PORT=<port>.
+    connections it prints TORC_SERVER_PORT=<port>. Remote workers get a token each in place of the password.
 
     \b
     Example:

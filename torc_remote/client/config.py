@@ -135,13 +135,12 @@ def load_settings(
     """
     environ = os.environ if environ is None else environ
     files = [(path, _read_toml(path)) for path in _config_files(environ, Path(cwd or "."))]
-    given = {name for name, value in (overrides or {}).items() if value is not None}
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
     values = _found(_KEYS, environ, files) | {"username": _user_name(environ)}
     run = RunDefaults(**_found(_RUN_KEYS, environ, files))
     if "tls_insecure" not in given and values.get("tls_insecure") and not _same_source(given, environ, files):
         values["tls_insecure"] = False
-    values |= {name: value for name, value in (overrides or {}).items() if value is not None}
-    return Settings(**_split_url(values), run=run)
+    return Settings(**_split_url(values | given), run=run)
 
 
 def _config_files(environ: Mapping[str, str], cwd: Path) -> list[Path]:

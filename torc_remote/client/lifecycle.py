@@ -121,6 +121,18 @@ def release_compute_node(
     return ReleasedNode(node_id, str(node["hostname"]), terminated, requeued, changed)
 
 
+def unassigned_jobs(client: TorcClient, workflow_id: int) -> int:
+    """How many jobs are claimed and not started by nobody knows whom, as torc's own server does not note it.
+
+    They are a living worker's, which is about to start them, or a dead one's: those are given back with the last node.
+    """
+    claimed = client.list_jobs(workflow_id, status="pending")
+    if not claimed:
+        return 0
+    active = {node["id"] for node in client.list_compute_nodes(workflow_id, is_active=True)}
+    return sum(job.get("compute_node_id") not in active for job in claimed)
+
+
 def _node_of(client: TorcClient, workflow_id: int, node_id: int) -> Json | None:
     try:
         node = client.get_compute_node(node_id)

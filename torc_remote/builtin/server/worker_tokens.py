@@ -15,6 +15,7 @@ from torc_remote.builtin.server.database import Connection, find, insert, update
 from torc_remote.builtin.server.errors import ApiError
 from torc_remote.builtin.server.holders import give_back
 from torc_remote.builtin.server.states import is_uninitialized
+from torc_remote.builtin.worker.connection import TOKEN_PREFIX
 
 _BYTES = 32
 
@@ -41,7 +42,7 @@ def issue(connection: Connection, workflow_id: int, host: str) -> str:
     Earlier ones that no worker has used are void; one whose worker runs stays good until the new worker registers.
     """
     workflow = find(connection, "workflow", workflow_id)
-    token = secrets.token_urlsafe(_BYTES)
+    token = TOKEN_PREFIX + secrets.token_urlsafe(_BYTES)
     unused = "DELETE FROM worker_token WHERE workflow_id = ? AND host = ? AND compute_node_id IS NULL"
     connection.execute(unused, [workflow_id, host])
     run_id = None if is_uninitialized(connection, workflow_id) else workflow["run_id"]

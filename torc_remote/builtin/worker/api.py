@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 from ... import __version__
 from .connection import Connection
-from .errors import DeniedError, RefusedError, UnavailableError, first_line
+from .errors import DeniedError, RefusedError, RevokedError, UnavailableError, first_line
 
 JSON = Dict[str, Any]
 
@@ -119,6 +119,8 @@ class Api:
             raise RefusedError(
                 reply.status, "the server redirects to {}{}; use that URL".format(host, place.path)
             )
+        if reply.status == 401 and self._to.has_token:
+            raise RevokedError("the server does not take this worker's token (401 Unauthorized)")
         if reply.status == 401:
             raise DeniedError(
                 "the server refused the credentials (401 Unauthorized): check TORC_USERNAME and TORC_PASSWORD"

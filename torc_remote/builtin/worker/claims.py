@@ -6,7 +6,7 @@ import logging
 from typing import Dict, List, Optional
 
 from .api import JSON, Api
-from .errors import RefusedError, UnavailableError, WorkerError
+from .errors import DeniedError, RefusedError, UnavailableError, WorkerError
 from .resources import Pool, Requirements, requirements_from_wire
 
 log = logging.getLogger("torc.worker")
@@ -32,7 +32,11 @@ class Claims:
 
     def claim(self, pool: Pool, running: int) -> bool:
         """Ask for as many jobs as fit; whether the server says that the workflow is canceled."""
-        reply = self._ask(pool, running)
+        try:
+            reply = self._ask(pool, running)
+        except DeniedError:  # a token is not good for the jobs of another run
+            self._check_run()
+            raise
         known = {job["id"] for job in self.waiting}
         self.waiting.extend(job for job in reply.get("jobs") or [] if job["id"] not in known)
         return "cancel" in str(reply.get("reason", "")).lower()

@@ -15,6 +15,10 @@ SECRET_VARIABLES = ("TORC_PASSWORD", "TORC_COOKIE_HEADER")
 """Variables of the worker's environment that its jobs don't get."""
 
 
+TOKEN_PREFIX = "torc-worker-"  # noqa: S105 - public
+"""Begins the password of a worker that has one of its own. One that was taken from it is never given back."""
+
+
 class Credentials(NamedTuple):
     """Who the worker is: basic authentication when there is a password; a cookie is sent as it is."""
 
@@ -60,6 +64,7 @@ class Connection:
         self.base_path = parts.path.rstrip("/")
         self.url = "{}://{}{}".format(parts.scheme, parts.netloc.rpartition("@")[2], self.base_path)
         self.headers = credentials.headers()
+        self.has_token = (credentials.password or "").startswith(TOKEN_PREFIX)
         self._tls_ca_cert = tls_ca_cert
         self._tls_insecure = tls_insecure
 

@@ -17,6 +17,10 @@ class DeniedError(UnavailableError):
     """401 or 403. Fatal at the start; later on they may be put right; results are kept till then."""
 
 
+class RevokedError(DeniedError):
+    """The worker's own token is not good any more, and won't be again."""
+
+
 class RefusedError(Exception):
     """The server answered and won't do it (3xx or 4xx): trying again changes nothing."""
 

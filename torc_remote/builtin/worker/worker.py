@@ -17,7 +17,7 @@ from . import job as jobs
 from .api import JSON, Api
 from .claims import Claims
 from .connection import Connection
-from .errors import HostError, RefusedError, UnavailableError, WorkerError
+from .errors import HostError, RefusedError, RevokedError, UnavailableError, WorkerError
 from .job import Output, RunningJob, Setting
 from .logs import log_to_file
 from .monitor import NO_USAGE, Monitor, monitor_config
@@ -37,6 +37,7 @@ TORC_DEFAULT_IDLE_SECONDS = 90
 """What torc's client sends when the user did not choose (torc wire 2.1): it counts as not chosen."""
 SESSION_STOP_SECONDS = 0.3
 """Who stops the whole session signals the worker when it signals the jobs: the time between the two at most."""
+_NO_DATA = "the workflow was deleted, or the database is another one"
 CANNOT_EXECUTE = 126
 """Return code of a job that could not be started, as shells have it."""
 
@@ -164,6 +165,8 @@ class _Worker:
         """One round of requests; seconds until the next is due if no job ends before."""
         try:
             self._round()
+        except RevokedError:
+            raise self._disowned("it was released or replaced, " + _NO_DATA) from None
         except UnavailableError as error:
             if self._outage.hopeless and not self._signals.jobs:
                 raise WorkerError("the server has been away for too long: {}".format(error)) from None
@@ -194,14 +197,18 @@ class _Worker:
     def _recognize(self) -> None:
         """Raises WorkerError when another database has come behind the URL: its jobs and numbers are not ours."""
         if not self._node.is_known():
-            self._foreign = True
-            raise WorkerError(
-                "the server at {} does not know this worker any more (compute node {} of workflow {}): the workflow "
-                "was deleted, or the database is another one. {} result(s) were not reported".format(
-                    self._setting.api_url, self._node.id, self._setting.workflow_id, len(self._outbox)
-                )
-            )
+            raise self._disowned(_NO_DATA)
         self._recognized = self._api.opened
+
+    def _disowned(self, reason: str) -> WorkerError:
+        """What this worker does is nothing to the server any more, so it says no farewell."""
+        self._foreign = True
+        return WorkerError(
+            "the server at {} does not know this worker any more (compute node {} of workflow {}): {}. {} result(s) "
+            "were not reported".format(
+                self._setting.api_url, self._node.id, self._setting.workflow_id, reason, len(self._outbox)
+            )
+        )
 
     def _fill(self) -> bool:
         """Take as many jobs as fit and start them; whether the server says that the workflow is canceled."""
@@ -343,11 +350,11 @@ class _Worker:
                 self._outbox.deliver()
                 self._claims.give_back_all()
                 self._node.deactivate(usage)
+            except (RefusedError, RevokedError, WorkerError) as error:
+                log.warning("The server did not take the farewell: %s", error)
             except UnavailableError as error:
                 if time.monotonic() < give_up:
                     self._signals.wait(0.25)
                     continue
                 log.warning("%s; %s results could not be delivered", error, len(self._outbox))
-            except (RefusedError, WorkerError) as error:
-                log.warning("The server did not take the farewell: %s", error)
             return
