@@ -55,6 +55,10 @@ class BoundedConnection(H11Protocol):
         """Whether a request is under way."""
         return self.cycle is not None and not self.cycle.response_complete
 
+    @property
+    def _is_idle(self) -> bool:
+        return not self.is_answering and not self.transport.is_closing()
+
     def _wait(self) -> None:
         self._late = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
@@ -65,9 +69,7 @@ class BoundedConnection(H11Protocol):
 
     def _make_room(self) -> None:
         """Close some that are idle: first those that never asked for anything, then by how long ago they did."""
-        idle = [
-            one for one in self.connections if isinstance(one, BoundedConnection) and not one.is_answering
-        ]
+        idle = [one for one in self.connections if isinstance(one, BoundedConnection) and one._is_idle]
         idle.sort(key=lambda one: (one.cycle is not None, one._since))
         for one in idle[: max(1, len(idle) // 20)]:
             one.transport.close()

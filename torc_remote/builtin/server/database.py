@@ -25,7 +25,7 @@ _UPGRADES = {
 }
 _SYNC_SECONDS = 0.05
 # How long another program may hold the file before a request fails.
-_BUSY_SECONDS = 10
+BUSY_SECONDS = 10
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +90,11 @@ class Database:
             yield self._connection
         self._unsynced.set()
 
+    def wait_until(self, deadline: float) -> None:
+        """From now on a write that another program's lock holds up fails at this time (of time.monotonic)."""
+        milliseconds = max(0, int((deadline - time.monotonic()) * 1000))
+        self._connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
+
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent view of the data on this thread's own connection; waits for no writer."""
@@ -127,7 +132,7 @@ class Database:
     def _open(self) -> Connection:
         # Only the holder of the writing lock uses the connection for it, whatever its thread.
         connection = sqlite3.connect(
-            self.path, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS
+            self.path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS
         )
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")

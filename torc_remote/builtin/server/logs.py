@@ -9,9 +9,8 @@ def log_to_stderr() -> None:
     """Warnings and errors of all libraries, bounded."""
     handler = logging.StreamHandler()
     handler.addFilter(OncePerMinute())
-    logging.basicConfig(
-        level=logging.WARNING, handlers=[handler], format="%(asctime)s %(levelname)s %(message)s"
-    )
+    format_ = "%(asctime)s %(levelname)s: %(message)s"
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], format=format_, force=True)
 
 
 class OncePerMinute(logging.Filter):

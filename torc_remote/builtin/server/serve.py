@@ -23,7 +23,7 @@ _IDLE_SECONDS = 3600
 # How long a client may leave an answer unread.
 _UNREAD_MILLISECONDS = 60_000
 # So many connections are accepted at once, before there is a look at how many there are; the others wait.
-_ACCEPTED_AT_ONCE = 64
+_ACCEPTED_AT_ONCE = 16
 _WAITING = 2048
 
 

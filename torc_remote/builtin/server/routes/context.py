@@ -5,6 +5,7 @@ import functools
 import inspect
 import json
 import math
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 
-from torc_remote.builtin.server.database import Database
+from torc_remote.builtin.server.database import BUSY_SECONDS, Database
 from torc_remote.builtin.server.models import INT64_MAX, INT64_MIN
 
 # In bytes: parsing takes some milliseconds, in which nobody else is served.
@@ -102,7 +103,12 @@ def _in_writer(endpoint: Callable[..., Response]) -> Callable[..., Coroutine[Any
 
     @functools.wraps(endpoint)
     async def call(*, db: Database, **arguments: Any) -> Response:
-        work = functools.partial(endpoint, db=db, **arguments)
+        deadline = time.monotonic() + BUSY_SECONDS
+
+        def work() -> Response:
+            db.wait_until(deadline)
+            return endpoint(db=db, **arguments)
+
         return await asyncio.get_running_loop().run_in_executor(db.writer, work)
 
     return call
