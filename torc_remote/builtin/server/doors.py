@@ -6,6 +6,7 @@ it may read them too.
 """
 
 import ipaddress
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][:/?#@]+)(?::\d*)?")
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -45,8 +47,8 @@ class Doors:
         if self._names is not None and _name(host) not in self._names:
             return _error(
                 403,
-                f"This server is not known as '{_name(host)}': without a password it answers to the names of its own "
-                "machine alone. Use http://127.0.0.1, or start it with --allowed-host or with a password.",
+                f"This server is not known as '{host}': without a password it answers to names of its own machine "
+                "alone. Use http://127.0.0.1, or start it with --allowed-host or with a password.",
             )
         origin = headers.get("origin", f"http://{host}")
         site = headers.get("sec-fetch-site", "none")
@@ -85,10 +87,9 @@ def is_loopback(host: str) -> bool:
 
 
 def _name(host: str) -> str:
-    """The name in a Host header, without port and brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()
+    """The name in a Host header, without port and brackets; empty where it is none."""
+    match = _HOST.fullmatch(host)
+    return match[1].strip("[]").lower() if match else ""
 
 
 def _is_json(headers: Headers) -> bool:

@@ -1,5 +1,6 @@
 """The server's own log."""
 
+import asyncio
 import logging
 import math
 import time
@@ -24,6 +25,8 @@ class OncePerMinute(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether it passes; the next one that does tells how many did not."""
+        if record.exc_info and record.exc_info[0] is asyncio.CancelledError:
+            return False  # the server ends, and somebody had not sent the rest of a request
         place = (record.pathname, record.lineno, record.exc_info and record.exc_info[0])
         now = time.monotonic()
         since, hidden = self._seen.get(place, (-math.inf, 0))

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import stat
+import struct
 from pathlib import Path
 from typing import IO
 
@@ -37,7 +38,7 @@ def lock_privately(path: Path) -> DatabaseLock:
             beside = opened.enter_context(_open(path.with_name(path.name + ".lock"), os.O_CREAT))
             fcntl.flock(beside, fcntl.LOCK_EX | fcntl.LOCK_NB)
             database = opened.enter_context(_open(path, os.O_CREAT))
-            fcntl.lockf(database, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _LOCK_BYTE)
+            _lock_byte(database)
             for ending in ("-wal", "-shm", "-journal"):
                 with contextlib.suppress(FileNotFoundError):
                     _open(path.with_name(path.name + ending)).close()
@@ -63,6 +64,13 @@ def _open(path: Path, more: int = 0) -> IO[bytes]:
         os.fchmod(file.fileno(), _MODE)
         opened.pop_all()
     return file
+
+
+def _lock_byte(file: IO[bytes]) -> None:
+    """With a lock of the open file: SQLite releases all that are the process's own. Only Linux has such."""
+    if hasattr(fcntl, "F_OFD_SETLK"):
+        flock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, _LOCK_BYTE, 1, 0)
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, flock)
 
 
 def _check_single(path: Path, database: IO[bytes]) -> None:
