@@ -39,13 +39,10 @@ def test_large_requests_are_refused(server: Server) -> None:
     for path, size in (("/workflows", 3), ("/bulk_jobs", 33)):
         body = b'{"name": "' + b"x" * (size << 20) + b'"}'
         for data in (body, iter([body[:100_000], body[100_000:]])):  # the second without a length
-            try:
-                headers = {"content-type": "application/json"}
-                answer = requests.post(f"{server.url}{path}", data=data, headers=headers, timeout=30)
-                assert (answer.status_code, "send it in parts" in answer.text) == (413, True)
-            except requests.ConnectionError:
-                pass  # refused while it was sent
-    with contextlib.suppress(requests.ConnectionError):
+            headers = {"content-type": "application/json"}
+            answer = requests.post(f"{server.url}{path}", data=data, headers=headers, timeout=30)
+            assert (answer.status_code, "send it in parts" in answer.text) == (413, True)
+    with contextlib.suppress(requests.RequestException):  # refused while it is sent
         answer = requests.get(f"{server.url}/ping", headers={"x-long": "x" * 2_000_000}, timeout=5)
         assert answer.status_code == 400
     peak = Path(f"/proc/{server.process.pid}/status").read_text().split("VmHWM:")[1].split()[0]

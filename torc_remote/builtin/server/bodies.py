@@ -44,10 +44,7 @@ class BoundedBodies:
             if whole:
                 await self._app(scope, _replay(bytes(body), receive), send)
         except _RefusedError as error:
-            headers = {"connection": "close"}
-            await JSONResponse({"error": {"message": str(error)}}, error.status, headers)(
-                scope, receive, send
-            )
+            await JSONResponse({"error": {"message": str(error)}}, error.status)(scope, receive, send)
         finally:
             self._held -= len(body)
 

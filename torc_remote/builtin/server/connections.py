@@ -5,6 +5,8 @@ import resource
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from torc_remote.builtin.server.doors import STRANGER
+
 HEAD_SECONDS = 10
 _MOST_CONNECTIONS = 10_000
 # For the database, whose every reading thread opens it, and for what the interpreter needs.
@@ -45,6 +47,12 @@ class BoundedConnection(H11Protocol):
         elif self._late is None:
             self._wait()
 
+    def on_response_complete(self) -> None:
+        """Wait for the next request, but not long for a stranger's."""
+        super().on_response_complete()
+        if self._is_stranger and not self.is_answering:
+            self._wait()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
         self._stop_waiting()
@@ -56,10 +64,16 @@ class BoundedConnection(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     @property
+    def _is_stranger(self) -> bool:
+        """Whether it has never asked for anything that it was given (see Doors)."""
+        return self.cycle is None or STRANGER in self.cycle.scope
+
+    @property
     def _is_idle(self) -> bool:
         return not self.is_answering and not self.transport.is_closing()
 
     def _wait(self) -> None:
+        self._stop_waiting()
         self._late = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def _stop_waiting(self) -> None:
@@ -70,6 +84,6 @@ class BoundedConnection(H11Protocol):
     def _make_room(self) -> None:
         """Close some that are idle: first those that never asked for anything, then by how long ago they did."""
         idle = [one for one in self.connections if isinstance(one, BoundedConnection) and one._is_idle]
-        idle.sort(key=lambda one: (one.cycle is not None, one._since))
+        idle.sort(key=lambda one: (not one._is_stranger, one._since))
         for one in idle[: max(1, len(idle) // 20)]:
             one.transport.close()

@@ -14,7 +14,11 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+STRANGER = "torc_stranger"
+"""In the scope of a request that was refused: its connection is not kept for long."""
+
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][:/?#@]+)(?::\d*)?")
+_REFUSED = (401, 403, 408, 413, 415)
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -33,14 +37,13 @@ class Doors:
         if scope["type"] != "http":
             return
 
-        async def send_and_close(message: Message) -> None:
-            """A stranger keeps no connection open."""
-            if message["type"] == "http.response.start" and message["status"] in (401, 403, 415):
-                message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
+        async def note_and_send(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in _REFUSED:
+                scope[STRANGER] = True
             await send(message)
 
         answer = self._refusal(scope["method"], Headers(scope=scope), scope["path"], scope["query_string"])
-        await (answer or self._app)(scope, receive, send_and_close)
+        await (answer or self._app)(scope, receive, note_and_send)
 
     def _refusal(self, method: str, headers: Headers, path: str, query: bytes) -> Response | None:
         host = headers.get("host", "")
