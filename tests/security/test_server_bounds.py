@@ -26,6 +26,9 @@ from torc_remote.builtin.server.bodies import BoundedBodies
 from torc_remote.builtin.server.database import Database
 from torc_remote.builtin.server.logs import OncePerMinute
 from torc_remote.builtin.server.status import workflow_status
+from torc_remote.client import api
+from torc_remote.client.api import TorcClient
+from torc_remote.client.config import Settings
 
 WORKFLOW = {"name": "w", "user": "u"}
 
@@ -47,6 +50,20 @@ def test_large_requests_are_refused(server: Server) -> None:
         assert answer.status_code == 400
     peak = Path(f"/proc/{server.process.pid}/status").read_text().split("VmHWM:")[1].split()[0]
     assert int(peak) < 300_000  # kB
+
+
+def test_the_client_sends_in_parts_what_comes_in_bulk(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "PART", 2)
+    client = TorcClient(Settings(api_url=server.url, username="u"))
+    workflow = client.create_workflow(WORKFLOW)["id"]
+    jobs = [{"workflow_id": workflow, "name": f"j{n}", "command": "true"} for n in range(5)]
+    assert [job["name"] for job in client.create_jobs(jobs)] == ["j0", "j1", "j2", "j3", "j4"]
+    files = [{"workflow_id": workflow, "name": f"f{n}", "path": "p"} for n in range(3)]
+    assert len(client.create_files(files)) == 3
+    client.add_remote_workers(workflow, ["a", "b", "c"])
+    assert client.list_remote_workers(workflow) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("pieces", [1, 20])
