@@ -212,7 +212,8 @@ ROUTES = [
 ]
 # A body in which every route finds the fields that it looks for.
 ANYTHING = {
-    **WORKFLOW, **FREE, **NEEDS, **FILE, **DATA, **NODE, **JOB, **RESULT, "jobs": [JOB], "files": [FILE], "user_data": [DATA],
+    **WORKFLOW, **FREE, **NEEDS, **FILE, **DATA, **NODE, **JOB, **RESULT, "jobs": [JOB],
+    "files": [FILE], "user_data": [DATA],
     "completions": [{"job_id": 1, "status": "completed", "run_id": 1, "result": RESULT}], "host": "h",
 }  # fmt: skip
 numbers = st.sampled_from([1, *ODD_NUMBERS]) | st.integers() | st.floats()
