@@ -231,7 +231,7 @@ values = st.recursive(
 )
 
 
-@fuzz
+@settings(fuzz, max_examples=100)
 @given(
     st.sampled_from(ROUTES),
     st.lists(st.just("1") | st.just("1") | odd_texts, min_size=4, max_size=4),

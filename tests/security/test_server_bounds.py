@@ -138,7 +138,7 @@ def test_a_locked_database_holds_up_nobody_else(server: Server) -> None:
             for _ in range(50)
         ]
         starts = [
-            pool.submit(requests.put, f"{server.url}/jobs/1/start_job/1/1", timeout=30) for _ in range(5)
+            pool.submit(requests.put, f"{server.url}/jobs/999/start_job/1/1", timeout=30) for _ in range(5)
         ]
         for path in ("/ping", "/workflows/1/status", "/workflows", "/jobs?workflow_id=1"):
             assert requests.get(f"{server.url}{path}", timeout=3).ok
