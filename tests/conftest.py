@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,12 +49,17 @@ StartServer = Callable[..., Server]
 
 @pytest.fixture(scope="module")
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
-    """Starts built-in servers: ``start_server(database=None, password="", port=0)``; they end with the module."""
+    """Starts built-in servers: ``start_server(database=None, password="", port=0, options=())``.
+
+    They end with the module.
+    """
     started: list[Server] = []
 
-    def start_one(database: Path | None = None, password: str = "", port: int = 0) -> Server:
+    def start_one(
+        database: Path | None = None, password: str = "", port: int = 0, options: Sequence[str] = ()
+    ) -> Server:
         directory = tmp_path_factory.mktemp("server")
-        started.append(_start_server(directory, database or directory / "torc.db", password, port))
+        started.append(_start_server(directory, database or directory / "torc.db", password, port, options))
         return started[-1]
 
     yield start_one
@@ -69,12 +74,14 @@ def server(start_server: StartServer) -> Server:
     return start_server()
 
 
-def _start_server(directory: Path, database: Path, password: str, port: int) -> Server:
+def _start_server(
+    directory: Path, database: Path, password: str, port: int, options: Sequence[str]
+) -> Server:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TORC_")}
     if password:
         environment["TORC_PASSWORD"] = password
     torc = Path(sys.executable).with_name("torc")
-    command = [torc, "server", "run", "--port", str(port), "--database"]
+    command = [torc, "server", "run", "--port", str(port), *options, "--database"]
     out, log = directory / "server.out", directory / "server.log"
     with out.open("wb") as stdout, log.open("wb") as stderr:
         process = subprocess.Popen([*command, str(database)], stdout=stdout, stderr=stderr, env=environment)

@@ -25,15 +25,6 @@ def test_what_was_written_is_brought_to_the_disk_soon(
     assert set(synced) == {"torc.db-wal"}
 
 
-def test_a_write_under_way_is_seen(tmp_path: Path) -> None:
-    database = Database(tmp_path / "torc.db")
-    assert not database.writing
-    with database.write():
-        assert database.writing
-    assert not database.writing
-    database.close()
-
-
 def test_a_database_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "torc.db"
     Database(path).close()

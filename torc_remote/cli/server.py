@@ -1,5 +1,8 @@
 """``torc server``: the built-in server."""
 
+import contextlib
+import os
+import secrets
 from pathlib import Path
 
 import click
@@ -37,22 +40,39 @@ def server() -> None:
 )
 @click.option(
     "--password-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File whose first line is the password that clients must send [default: TORC_PASSWORD].",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File whose first line is the password that clients must send; made if it doesn't exist "
+    "[default: TORC_PASSWORD].",
+)
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    metavar="NAME",
+    multiple=True,
+    help="Another host name under which a server without a password is asked, by a reverse proxy say. "
+    "Can be given more than once.",
 )
 @pass_app
-def run(app: App, host: str, port: int, database: Path, password_file: Path | None) -> None:
+def run(
+    app: App,
+    host: str,
+    port: int,
+    database: Path,
+    password_file: Path | None,
+    allowed_hosts: tuple[str, ...],
+) -> None:
     """Serve workflows until interrupted.
 
-    Listens on this machine alone unless told otherwise; any other address needs a password. Once it accepts
+    Listens on this machine alone unless told otherwise; any other address needs a password. Without one every
+    user of this machine can run commands as you: on a shared machine give --password-file. Once it accepts
     connections it prints TORC_SERVER_PORT=<port>. Remote workers get a token each in place of the password.
 
     \b
     Example:
       torc server run
-      TORC_PASSWORD=... torc server run --host 0.0.0.0 --database ~/torc.db
+      torc server run --host 0.0.0.0 --password-file ~/torc-password --database ~/torc.db
     """
-    password = _first_line(password_file) if password_file else app.settings.password or ""
+    password = _read_or_make(password_file) if password_file else app.settings.password or ""
     try:
         from torc_remote.builtin.server.serve import serve
     except ModuleNotFoundError as error:
@@ -61,11 +81,15 @@ def run(app: App, host: str, port: int, database: Path, password_file: Path | No
         raise TorcError(
             f"The built-in server needs {error.name}, which isn't installed: pip install 'torc-remote[server]'"
         ) from error
-    serve(host, port, database, password)
+    serve(host, port, database, password, password_file, allowed_hosts)
 
 
-def _first_line(path: Path) -> str:
+def _read_or_make(path: Path) -> str:
     try:
+        with contextlib.suppress(FileExistsError):
+            made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(made, "w") as file:
+                file.write(secrets.token_urlsafe() + "\n")
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(

@@ -1,9 +1,9 @@
 """TorcClient: torc's REST API, one method an endpoint, what is on the wire in and out (torc wire 3, 4)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from torc_remote.client.config import Settings
@@ -15,6 +15,9 @@ Json = dict[str, Any]
 
 API_VERSION = "0.23.0"
 PAGE = 100_000  # the server's own upper limit
+PART = 10_000  # so many records in one request stay far below the limits of servers
+
+T = TypeVar("T")
 
 
 def workflow_key(workflow: Json) -> str:
@@ -146,14 +149,20 @@ class TorcClient:
 
     def create_files(self, files: Sequence[Json]) -> list[Json]:
         """The created files with their IDs."""
-        return list(self._post("/bulk_files", json={"files": list(files)})["files"])
+        return [
+            made
+            for part in _parts(files)
+            for made in self._post("/bulk_files", json={"files": part})["files"]
+        ]
 
     def create_resource_requirements(self, requirements: Json) -> Json:
         return self._post("/resource_requirements", json=requirements)
 
     def create_jobs(self, jobs: Sequence[Json]) -> list[Json]:
         """The created jobs with their IDs, in the order of ``jobs``."""
-        return list(self._post("/bulk_jobs", json={"jobs": list(jobs)})["jobs"])
+        return [
+            made for part in _parts(jobs) for made in self._post("/bulk_jobs", json={"jobs": part})["jobs"]
+        ]
 
     def create_worker_token(self, workflow_id: int, host: str) -> str | None:
         """A credential for this workflow's worker on this host alone; None from a server that has none to give."""
@@ -217,7 +226,8 @@ class TorcClient:
 
     def add_remote_workers(self, workflow_id: int, workers: Sequence[str]) -> None:
         """Store addresses. The server ignores those that it has and checks nothing."""
-        self._transport.request("POST", f"/workflows/{workflow_id}/remote_workers", json=list(workers))
+        for part in _parts(workers):
+            self._transport.request("POST", f"/workflows/{workflow_id}/remote_workers", json=part)
 
     def remove_remote_worker(self, workflow_id: int, worker: str) -> None:
         self._transport.request("DELETE", f"/workflows/{workflow_id}/remote_workers/{quote(worker, safe='')}")
@@ -250,3 +260,7 @@ class TorcClient:
             if not page.get("has_more") or not page["items"]:
                 break
         return items
+
+
+def _parts(items: Sequence[T]) -> Iterator[list[T]]:
+    return (list(items[start : start + PART]) for start in range(0, len(items), PART))

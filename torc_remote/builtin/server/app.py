@@ -1,18 +1,25 @@
 """The server as an ASGI application."""
 
+from collections.abc import Collection
+
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from torc_remote.builtin.server.auth import BasicAuth
+from torc_remote.builtin.server.bodies import BoundedBodies
 from torc_remote.builtin.server.database import Database
+from torc_remote.builtin.server.doors import Doors
 from torc_remote.builtin.server.errors import install_handlers
 from torc_remote.builtin.server.routes import data, jobs, lifecycle, records, service, workflows
 
 BASE_PATH = "/torc-service/v1"
 
 
-def create_app(database: Database, password: str = "") -> ASGIApp:
-    """The API over an open database; with a password every request must bring it."""
+def create_app(database: Database, password: str = "", names: Collection[str] | None = None) -> ASGIApp:
+    """The API over an open database; with a password every request must bring it.
+
+    `names` are the host names that requests may be for; None: any.
+    """
     app = FastAPI(title="torc-remote", openapi_url=None, redirect_slashes=False)
     app.state.database = database
     app.state.has_password = bool(password)
@@ -21,4 +28,7 @@ def create_app(database: Database, password: str = "") -> ASGIApp:
     # others don't know.
     for module in (jobs, lifecycle, workflows, records, data, service):
         app.include_router(module.router, prefix=BASE_PATH)
-    return BasicAuth(app, password, database) if password else app
+    served: ASGIApp = BoundedBodies(app)
+    if password:
+        served = BasicAuth(served, password, database)
+    return Doors(served, names)

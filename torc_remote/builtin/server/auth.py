@@ -4,6 +4,7 @@ import base64
 import binascii
 import hmac
 
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,7 +26,7 @@ class BasicAuth:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 401."""
         if scope["type"] == "http":
-            user = self._user(scope, dict(scope["headers"]).get(b"authorization", b""))
+            user = await self._user(scope, dict(scope["headers"]).get(b"authorization", b""))
             if user is None:
                 headers = {"www-authenticate": 'Basic realm="Torc"'}
                 await PlainTextResponse("Unauthorized", 401, headers)(scope, receive, send)
@@ -33,7 +34,7 @@ class BasicAuth:
             scope["torc_user"] = user
         await self._app(scope, receive, send)
 
-    def _user(self, scope: Scope, header: bytes) -> str | None:
+    async def _user(self, scope: Scope, header: bytes) -> str | None:
         kind, _, encoded = header.partition(b" ")
         try:
             user, _, password = base64.b64decode(encoded, validate=True).partition(b":")
@@ -43,7 +44,8 @@ class BasicAuth:
         if kind.lower() != b"basic":
             return None
         right = hmac.compare_digest(password, self._password)
-        return name if right or self._is_worker(scope, password) else None
+        # a database that is slow or locked must not hold up all the others
+        return name if right or await run_in_threadpool(self._is_worker, scope, password) else None
 
     def _is_worker(self, scope: Scope, password: bytes) -> bool:
         with self._database.read() as connection:

@@ -1,18 +1,20 @@
 """The SQLite file: one writer, many readers, rows as records."""
 
 import contextlib
-import fcntl
 import json
+import logging
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from torc_remote.builtin.server.errors import not_found
+from torc_remote.builtin.server.private_files import lock_privately
 from torc_remote.errors import TorcError
 
 SCHEMA_VERSION = 3
@@ -26,6 +28,10 @@ _UPGRADES = {
     "CREATE INDEX worker_token_workflow ON worker_token (workflow_id);",
 }
 _SYNC_SECONDS = 0.05
+# How long another program may hold the file before a request fails.
+BUSY_SECONDS = 10
+
+_log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
 Connection = sqlite3.Connection
@@ -57,16 +63,18 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock_file = _lock(path)
+        # SQLite names the files beside it by this name, whatever link leads here.
+        self.path = path.resolve()
+        self._lock = lock_privately(self.path)
+        self.writer = ThreadPoolExecutor(1, "writer")
         self._writing = threading.Lock()
         self._readers = threading.local()
         try:
-            self._writer = self._open()
-            _check_or_create(self._writer, path)
-            self._writer.execute("PRAGMA journal_mode = WAL")
+            self._connection = self._open()
+            _check_or_create(self._connection, path)
+            self._connection.execute("PRAGMA journal_mode = WAL")
             # No request waits for the disk: _sync does.
-            self._writer.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
         except sqlite3.Error as error:
             raise TorcError(
                 f"{path} can't be used as the server's database ({error}); name another --database."
@@ -82,14 +90,14 @@ class Database:
 
         What it wrote survives the end of this process at once, and a crash of the machine a moment later.
         """
-        with self._writing, _transaction(self._writer, "BEGIN IMMEDIATE"):
-            yield self._writer
+        with self._writing, _transaction(self._connection, "BEGIN IMMEDIATE"):
+            yield self._connection
         self._unsynced.set()
 
-    @property
-    def writing(self) -> bool:
-        """Whether a write would have to wait for another."""
-        return self._writing.locked()
+    def wait_until(self, deadline: float) -> None:
+        """From now on a write that another program's lock holds up fails at this time (of time.monotonic)."""
+        milliseconds = max(0, int((deadline - time.monotonic()) * 1000))
+        self._connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -108,21 +116,28 @@ class Database:
             if self._closed:
                 return
             self._unsynced.clear()
-            with contextlib.suppress(FileNotFoundError), Path(f"{self.path}-wal").open("rb") as log:
-                os.fsync(log)
+            try:
+                with contextlib.suppress(FileNotFoundError), Path(f"{self.path}-wal").open("rb") as log:
+                    os.fsync(log)
+            except OSError as error:
+                _log.warning("The database is not safe on the disk (%s); trying again.", error.strerror)
+                self._unsynced.set()
             time.sleep(_SYNC_SECONDS)
 
     def close(self) -> None:
-        """Fold the write-ahead log into the file and release the lock."""
+        """Let the write under way end, fold the write-ahead log into the file and release the lock."""
+        self.writer.shutdown(cancel_futures=True)
         self._closed = True
         self._unsynced.set()
         self._syncing.join()
-        self._writer.close()
-        self._lock_file.close()
+        self._connection.close()
+        self._lock.close()
 
     def _open(self) -> Connection:
-        # Only the holder of the writing lock uses the writer, whatever its thread.
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
+        # Only the holder of the writing lock uses the connection for it, whatever its thread.
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS
+        )
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
         return connection
@@ -138,19 +153,6 @@ def _transaction(connection: Connection, begin: str) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def _lock(path: Path) -> Any:
-    try:
-        lock_file = path.with_name(path.name + ".lock").open("w")
-    except OSError as error:
-        raise TorcError(f"The database {path} can't be opened: {error.strerror}.") from error
-    try:
-        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock_file.close()
-        raise TorcError(f"Another server is using {path}; stop it, or name another --database.") from error
-    return lock_file
 
 
 def _check_or_create(connection: Connection, path: Path) -> None:

@@ -1,11 +1,15 @@
 """Errors in the shapes that torc's clients know (torc wire 3.1)."""
 
+import logging
+import sqlite3
 from collections.abc import Mapping
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
+
+_log = logging.getLogger(__name__)
 
 
 class ApiError(Exception):
@@ -43,12 +47,20 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(sqlite3.OperationalError, _unavailable)
     app.add_exception_handler(Exception, _unexpected)
 
 
 def _api_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101  # registered for this class alone
     return JSONResponse({"error": error.error}, error.status)
+
+
+def _unavailable(_: Request, error: Exception) -> Response:
+    """The database is locked by another program, its disk is full, or the like; nothing of the request was done."""
+    _log.warning("A request failed because of the database: %s", error)
+    message = f"The server's database can't be used now ({error}); try again."
+    return JSONResponse({"error": {"error": "ServiceUnavailable", "message": message}}, 503)
 
 
 def _unexpected(_: Request, error: Exception) -> Response:
@@ -59,7 +71,7 @@ def _unexpected(_: Request, error: Exception) -> Response:
 def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class alone
     if error.status_code == 400:
-        return PlainTextResponse("Failed to parse the request body as JSON", 400)
+        return PlainTextResponse(f"Failed to parse the request body as JSON: {error.detail}", 400)
     return Response(status_code=error.status_code)
 
 

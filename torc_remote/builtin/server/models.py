@@ -12,6 +12,8 @@ JOB_STATUSES: tuple[str, ...] = get_args(JobStatus)
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 Int64 = Annotated[int, Field(ge=INT64_MIN, le=INT64_MAX)]
+# Sums of such numbers are finite too.
+Number = Annotated[float, Field(ge=-1e15, le=1e15)]
 
 JsonObject = dict[str, Any]
 
@@ -98,7 +100,7 @@ class FileBody(Body):
     workflow_id: Int64
     name: str
     path: str
-    st_mtime: float | None = None
+    st_mtime: Number | None = None
 
 
 class FilesBody(Body):
@@ -136,20 +138,20 @@ class ComputeNodeBody(Body):
     pid: Int64
     start_time: str
     num_cpus: Int64
-    memory_gb: float
+    memory_gb: Number
     num_gpus: Int64
     num_nodes: Int64
     compute_node_type: str
     end_time: str | None = None
-    duration_seconds: float | None = None
+    duration_seconds: Number | None = None
     is_active: bool | None = None
     time_limit: str | None = None
     scheduler_config_id: Int64 | None = None
     scheduler: Any = None
     labels: list[str] | None = None
     sample_count: Int64 | None = None
-    peak_cpu_percent: float | None = None
-    avg_cpu_percent: float | None = None
+    peak_cpu_percent: Number | None = None
+    avg_cpu_percent: Number | None = None
     peak_memory_bytes: Int64 | None = None
     avg_memory_bytes: Int64 | None = None
 
@@ -158,7 +160,7 @@ class FreeResources(Body):
     """What a worker has left: POST /workflows/{id}/claim_jobs_based_on_resources/{limit}. Memory in GiB."""
 
     num_cpus: Int64
-    memory_gb: float
+    memory_gb: Number
     num_gpus: Int64
     num_nodes: Int64
     time_limit: str | None = None
@@ -174,13 +176,13 @@ class ResultBody(Body):
     attempt_id: Int64 | None = None
     compute_node_id: Int64
     return_code: Int64
-    exec_time_minutes: float
+    exec_time_minutes: Number
     completion_time: str
     status: JobStatus
     peak_memory_bytes: Int64 | None = None
     avg_memory_bytes: Int64 | None = None
-    peak_cpu_percent: float | None = None
-    avg_cpu_percent: float | None = None
+    peak_cpu_percent: Number | None = None
+    avg_cpu_percent: Number | None = None
 
 
 class Completion(Body):

@@ -28,10 +28,11 @@ def workflow_status(connection: Connection, workflow_id: int) -> Record:
 
 
 def _times(connection: Connection, workflow_id: int) -> Record:
+    # bounded, since older versions stored any number, and JSON has no infinite one
     total, walltime_days = connection.execute(
-        """SELECT total(exec_time_minutes),
-                  max(julianday(completion_time)) - min(julianday(completion_time) - exec_time_minutes / 1440)
-           FROM result JOIN job ON job.result_id = result.id WHERE result.workflow_id = ?""",
+        """SELECT total(minutes), max(day) - min(day - minutes / 1440) FROM (
+               SELECT julianday(completion_time) AS day, max(-1e15, min(1e15, exec_time_minutes)) AS minutes
+               FROM result JOIN job ON job.result_id = result.id WHERE result.workflow_id = ?)""",
         [workflow_id],
     ).fetchone()
     walltime = {} if walltime_days is None else {"walltime_seconds": walltime_days * 86400}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 
 from torc_remote.builtin.server.database import Connection, Database, find
 from torc_remote.builtin.server.states import is_uninitialized
@@ -50,10 +51,14 @@ async def authorize(request: Request) -> None:
         raise forbidden(f"The worker of {token.host} may not use {request.method} {path}")
     content = await request.body()
     names = {**request.query_params, **request.path_params}
-    try:
+
+    def check() -> None:
         body = json.loads(content.decode()) if content else None  # as the route will read it
         with database.read() as connection:
             rule(_Asked(connection, token, names, body))
+
+    try:
+        await run_in_threadpool(check)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
         raise forbidden(f"The worker of {token.host} sent a request that names no workflow or node") from None
 

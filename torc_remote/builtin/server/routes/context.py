@@ -1,18 +1,26 @@
 """What the routes share: the open database, ids from the URL, bodies that are JSON in earnest."""
 
+import asyncio
+import functools
+import inspect
 import json
 import math
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from torc_remote.builtin.server.database import Connection, Database, Record
+from torc_remote.builtin.server.database import BUSY_SECONDS, Database
 from torc_remote.builtin.server.models import INT64_MAX, INT64_MIN
 from torc_remote.builtin.server.worker_rights import authorize
+
+# In bytes: parsing takes some milliseconds, in which nobody else is served.
+_LONG = 100_000
+# The same with every Python, unlike the depth at which its parser gives up.
+_DEEPEST = 400
 
 Id = Annotated[int, Path(ge=INT64_MIN, le=INT64_MAX)]
 
@@ -26,44 +34,62 @@ async def _database(request: Request) -> Database:
 Db = Annotated[Database, Depends(_database)]
 
 
-async def write_promptly(db: Database, work: Callable[[Connection], Record]) -> JSONResponse:
-    """Answer with what a short write returns.
-
-    To hand it to a thread would take longer than the work, so it is done here, unless another write is under way:
-    then reads must go on.
-    """
-
-    def write() -> Record:
-        with db.write() as connection:
-            return work(connection)
-
-    return JSONResponse(await run_in_threadpool(write) if db.writing else write())
-
-
 class _StrictRequest(Request):
     """A request whose body must be what JSON and UTF-8 can carry: Python's parser lets more pass."""
 
     async def json(self) -> Any:
-        """The parsed body. Raises ValueError, or RecursionError if it is too deep: both become a 400."""
-        value = json.loads((await self.body()).decode())
-        _check(value)
+        """The parsed body. Raises ValueError or HTTPException, both become a 400."""
+        raw = await self.body()
+        return _parse(raw) if len(raw) < _LONG else await run_in_threadpool(_parse, raw)
+
+
+def _parse(raw: bytes) -> Any:
+    try:
+        value = json.loads(raw.decode())
+    except RecursionError:
+        raise _too_deep() from None
+    level = [value]
+    for _ in range(_DEEPEST):
+        if not level:
+            return value
+        level = [inner for item in level for inner in _checked(item)]
+    raise _too_deep()
+
+
+def _checked(value: Any) -> Iterable[Any]:
+    """What is in a value that may be stored. Raises HTTPException for one that may not."""
+    if isinstance(value, dict):
+        return (*value, *value.values())
+    if isinstance(value, list):
         return value
-
-
-def _check(value: Any) -> None:
     if isinstance(value, str):
-        value.encode()  # a lone surrogate raises a ValueError
+        if "\0" in value or not _is_text(value):
+            raise HTTPException(400, "a text holds the character NUL or half a surrogate pair")
     elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("not a finite number")
-    elif isinstance(value, list):
-        for item in value:
-            _check(item)
-    elif isinstance(value, dict):
-        for pair in value.items():
-            _check([*pair])
+        raise HTTPException(400, "not a finite number")
+    return ()
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _too_deep() -> HTTPException:
+    return HTTPException(400, f"more than {_DEEPEST} levels of lists and objects")
 
 
 class _StrictRoute(APIRoute):
+    """A route that takes only well-formed bodies, and whose writes never hold up the requests of others."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **settings: Any) -> None:
+        if "GET" not in settings["methods"] and not inspect.iscoroutinefunction(endpoint):
+            endpoint = _in_writer(endpoint)
+        super().__init__(path, endpoint, **settings)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
@@ -71,6 +97,22 @@ class _StrictRoute(APIRoute):
             return await handle(_StrictRequest(request.scope, request.receive))
 
         return handle_strictly
+
+
+def _in_writer(endpoint: Callable[..., Response]) -> Callable[..., Coroutine[Any, Any, Response]]:
+    """All that write take turns in one thread, so that they wait there and leave the others to those that read."""
+
+    @functools.wraps(endpoint)
+    async def call(*, db: Database, **arguments: Any) -> Response:
+        deadline = time.monotonic() + BUSY_SECONDS
+
+        def work() -> Response:
+            db.wait_until(deadline)
+            return endpoint(db=db, **arguments)
+
+        return await asyncio.get_running_loop().run_in_executor(db.writer, work)
+
+    return call
 
 
 def new_router() -> APIRouter:

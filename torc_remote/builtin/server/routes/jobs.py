@@ -28,7 +28,7 @@ from torc_remote.builtin.server.models import (
     JobStatus,
     ResultBody,
 )
-from torc_remote.builtin.server.routes.context import Db, Id, new_router, write_promptly
+from torc_remote.builtin.server.routes.context import Db, Id, new_router
 
 router = new_router()
 
@@ -104,16 +104,13 @@ def claim_next_jobs(
 
 
 @router.put("/jobs/{job_id}/start_job/{run_id}/{compute_node_id}")
-async def start_job(db: Db, job_id: Id, run_id: Id, compute_node_id: Id) -> JSONResponse:
+def start_job(db: Db, job_id: Id, run_id: Id, compute_node_id: Id) -> JSONResponse:
     """The answer lacks start time and node, as torc's does."""
-
-    def start(connection: Connection) -> Record:
+    with db.write() as connection:
         states.start_job(connection, job_id, run_id, compute_node_id)
         view = find_job(connection, job_id)
-        del view["start_time"], view["compute_node_id"]
-        return view
-
-    return await write_promptly(db, start)
+    del view["start_time"], view["compute_node_id"]
+    return JSONResponse(view)
 
 
 @router.put("/jobs/{job_id}/manage_status_change/{status}/{run_id}")
@@ -153,9 +150,10 @@ def complete_job(
 
 
 @router.post("/workflows/{workflow_id}/batch_complete_jobs")
-async def batch_complete_jobs(db: Db, workflow_id: Id, body: CompletionsBody) -> JSONResponse:
+def batch_complete_jobs(db: Db, workflow_id: Id, body: CompletionsBody) -> JSONResponse:
     """Take what can be taken, unblock the dependants at once, and say why the rest is refused."""
-    return await write_promptly(db, lambda connection: _complete(connection, workflow_id, body.completions))
+    with db.write() as connection:
+        return JSONResponse(_complete(connection, workflow_id, body.completions))
 
 
 def _complete(connection: Connection, workflow_id: int, completions: list[Completion]) -> Record:
