@@ -1,6 +1,7 @@
 """Faults 45 to 56: no log is lost, and nothing is deleted that our workers did not make."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -467,12 +468,14 @@ def test_97_a_worker_with_a_very_long_name(fleet: Fleet, tmp_path: Path) -> None
 def test_98_an_archive_that_would_write_elsewhere(fleet: Fleet, tmp_path: Path) -> None:
     """A host's archive holds names with `..`, absolute ones, or files behind links: it is collected, and the report \
 warns of unpacking it, also when the logs are collected again."""
-    number, _ = with_logs(fleet, ["sandbox1", "sandbox2"])
+    number, logs = with_logs(fleet, ["sandbox1", "sandbox2"])
     bad = fleet.home("sandbox1") / "bad.tar"
     with tarfile.open(bad, "w") as tar:
+        tar.add(logs["sandbox1"], f"job_stdio/{logs['sandbox1'].name}")
         tar.addfile(tarfile.TarInfo("../.bashrc"))
     hook_sessions(fleet.sandbox)
-    with shims(fleet.home("sandbox1"), tar=f"cat {bad}"):
+    pack_badly = f'case $1 in -c*) cat {bad} ;; *) exec {shutil.which("tar")} "$@" ;; esac'
+    with shims(fleet.home("sandbox1"), tar=pack_badly):
         for state in ("collected", "unchanged"):
             hosts = fleet.hosts("collect-logs", number, "-l", tmp_path)
             assert hosts["sandbox1"]["state"] == state

@@ -97,6 +97,7 @@ change."""
     assert "puts fish or csh in the place of /bin/sh" in host["reason"]
 
 
+@pytest.mark.slow
 def test_63_the_log_is_a_directory(fleet: Fleet) -> None:
     """A worker whose log can't be written is not started, with the reason, and runs once the log can be."""
     number = ran(fleet, "true")
@@ -105,12 +106,13 @@ def test_63_the_log_is_a_directory(fleet: Fleet) -> None:
     log.mkdir()
     fleet.torc("workflows", "reset-status", number, "--reinitialize", "--no-prompts")
     host = fleet.hosts("run", number, code=1)[HOST]
-    assert host["reason"].startswith(f"cannot write the log {log}")
+    assert host["reason"] == f"the log {log} is no regular file"
     assert fleet.hosts("stop", number)[HOST]["state"] == "not_running"
     log.rmdir()
     start_worker(fleet, number)
 
 
+@pytest.mark.slow
 def test_64_a_link_by_another_spelling(fleet: Fleet) -> None:
     """delete-logs removes nothing through a symbolic link, however its name is written."""
     home = fleet.home(HOST)

@@ -97,7 +97,7 @@ def test_nothing_of_a_host_reaches_sftp_when_torc_is_installed(fleet: Fleet, tmp
         fleet, {"sandbox1": old, "sandbox3": answering("state=ready", "place=1", f"place=!touch {pwned}")}
     ):
         hosts = reported(fleet, "install", number)
-    assert [hosts[host]["state"] for host in HOSTS] == ["failed", "failed", "installed"]
+    assert [hosts[host]["state"] for host in HOSTS] == ["failed", "failed", "unchanged"]
     assert not pwned.exists()
 
 

@@ -321,3 +321,10 @@ def test_what_is_mounted_in_the_output_directory_is_kept(host: ScriptHost, bind:
     finally:
         subprocess.run(["umount", inside], check=True)
     assert host.delete()["state"] == "deleted"
+
+
+def test_an_account_that_breaks_its_own_python_can_be_installed_to(host: ScriptHost) -> None:
+    host.account = {"PYTHONHOME": "/nowhere", "PYTHONPATH": "/nowhere"}
+    words = ("0" * 64, "1", "1", "torc-upload.x", "file", "0")
+    answer = host.run("prepare_install.sh", *words, role="install_torc")
+    assert answer["state"] == "ready", answer

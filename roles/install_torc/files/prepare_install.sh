@@ -5,7 +5,7 @@
 target=$library_home/.local/bin/torc
 [ -n "$library_home" ] || fail failed "the account's home directory ${HOME:-} does not exist on this host"
 if [ "$2" = 1 ]; then
-  python3 -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null ||
+  python3 -I -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null ||
     fail failed "the built-in worker needs Python 3.8 or newer as python3 on this host; \
 install a native torc binary with --binary instead"
 fi
