@@ -128,20 +128,32 @@ class _Gathered:
     ) -> None:
         self.answers = {name: HostAnswer() for name in inventory.hosts}
         self.controller_error: str | None = None
-        self.begun = self.ended = False
+        self.begun = False
+        self._last_line = self._damaged = False
         self._on_result = on_result
         self._unfinished = b""
 
     def read(self, lines: BinaryIO) -> None:
         """What has been added to the file since the last time."""
         *whole, self._unfinished = (self._unfinished + lines.read()).split(b"\n")
-        for line in map(json.loads, whole):
+        for text in whole:
             self.begun = True
-            self.ended |= line["status"] == "ended"
-            if line["host"] is None:
-                self._add_controller(line["status"], line["result"])
-            elif line["status"] != "skipped":
-                self._add(line["task"], line["host"], line["status"], line["result"], line["role"])
+            try:
+                self._add_line(json.loads(text))
+            except ValueError:  # half a line and another: the disk was full
+                self._damaged = True
+
+    @property
+    def ended(self) -> bool:
+        """Whether the play came to its end, and no answer is missing."""
+        return self._last_line and not self._damaged
+
+    def _add_line(self, line: Mapping[str, Any]) -> None:
+        self._last_line |= line["status"] == "ended"
+        if line["host"] is None:
+            self._add_controller(line["status"], line["result"])
+        elif line["status"] != "skipped":
+            self._add(line["task"], line["host"], line["status"], line["result"], line["role"])
 
     def cut_off(self, reason: str) -> None:
         """The play did not come to its end."""

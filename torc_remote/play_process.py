@@ -3,6 +3,7 @@
 The only module that imports ansible_runner, and that as late as possible: it costs 0.1 s.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -11,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,6 +24,10 @@ from torc_remote.play_environment import play_environment
 
 # -P: the play's directory is no place to import from
 _LAUNCHER = ["-P", "-m", "torc_remote.launcher"]
+_PREFIX = "torc-remote-play."
+_OUTPUT = "output"
+# A directory is made before it is in use.
+_ABANDONED_SECONDS = 60
 
 
 class PlayProcess:
@@ -37,7 +43,8 @@ class PlayProcess:
 
         ansible_runner.plugins.clear()  # those that report elsewhere are for the user's own plays
         self.directory = directory
-        self._output = (directory / "output").open("wb")
+        self._output = (directory / _OUTPUT).open("wb")
+        fcntl.flock(self._output, fcntl.LOCK_SH)  # as long as anybody has it open, the directory is in use
         self._input, self._order = os.pipe()
         config = CommandConfig(
             private_data_dir=str(directory),
@@ -83,7 +90,7 @@ class PlayProcess:
     @property
     def last_words(self) -> str:
         """What it printed at its end, and the signal that ended it, if one did."""
-        files = (self.directory / "output", self.directory / "artifacts/play/stderr")
+        files = (self.directory / _OUTPUT, self.directory / "artifacts/play/stderr")
         text = "\n".join(file.read_text(errors="replace") for file in files if file.exists())
         code = self._runner.rc or 0
         number = code - 128 if 128 < code < 193 else max(-code, 0)
@@ -98,16 +105,7 @@ def launched() -> Iterator[PlayProcess]:
     Raises TorcError when it can't be started.
     """
     with held_signals() as held:
-        directory = Path(tempfile.mkdtemp(prefix="torc-remote-"))  # 0700
-        try:
-            process = PlayProcess(directory)
-        except BaseException as error:
-            shutil.rmtree(directory, ignore_errors=True)
-            if isinstance(error, OSError):
-                raise TorcError(
-                    f"Cannot make ready for the play in {directory}: {error.strerror}."
-                ) from error
-            raise
+        process = _launch()
     try:
         if held.is_set():
             raise KeyboardInterrupt
@@ -115,7 +113,36 @@ def launched() -> Iterator[PlayProcess]:
     finally:
         with held_signals():
             process.end()
+            shutil.rmtree(process.directory, ignore_errors=True)
+
+
+def _launch() -> PlayProcess:
+    directory = None
+    try:
+        _sweep(Path(tempfile.gettempdir()))
+        directory = Path(tempfile.mkdtemp(prefix=_PREFIX))  # 0700
+        return PlayProcess(directory)
+    except BaseException as error:
+        if directory:
             shutil.rmtree(directory, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise TorcError(f"Cannot make a directory for the play's files: {error.strerror}.") from error
+        raise
+
+
+def _sweep(temporary: Path) -> None:
+    """Remove the directories of commands that were killed together with their launchers."""
+    for left in temporary.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            found = left.stat()
+            if found.st_uid == os.geteuid() and time.time() - found.st_mtime > _ABANDONED_SECONDS:
+                _remove_unless_used(left)
+
+
+def _remove_unless_used(directory: Path) -> None:
+    with (directory / _OUTPUT).open("ab") as output, suppress(BlockingIOError):
+        fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 from io import BytesIO
 from pathlib import Path
@@ -88,6 +89,24 @@ def test_a_play_has_ended_when_its_last_line_says_so(gathered: _Gathered, tmp_pa
     channel.append_end(str(file))
     gathered.read(BytesIO(file.read_bytes()))
     assert gathered.ended
+
+
+def test_a_play_whose_answers_are_damaged_has_not_ended(gathered: _Gathered, tmp_path: Path) -> None:
+    """A full disk cuts a line off, which is an error where it is written, and there is room again for the next."""
+    file = tmp_path / "answers"
+    file.touch()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            channel.append(str(file), json.loads(line("a")))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with file.open("ab") as answers:
+        answers.write(line("b", state="running"))
+    channel.append_end(str(file))
+    gathered.read(BytesIO(file.read_bytes()))
+    assert not gathered.ended
 
 
 @pytest.mark.parametrize("said", [TEXT_OF_2_18, TEXT_OF_2_19], ids=["core 2.18", "core 2.19"])
