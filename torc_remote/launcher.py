@@ -92,16 +92,17 @@ def _run_play(order: int) -> NoReturn:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, _STDIN)
     os.close(null)
-    gc.disable()  # it would look again and again at thousands of objects that stay
+    gc.disable()  # it would look again and again at what stays
     try:
         from ansible.cli.playbook import PlaybookCLI
     except ImportError as error:
         _leave(f"Ansible can't be imported: {error}. Install torc-remote again.")
-    gc.enable()
-
     from torc_remote import channel
     from torc_remote.client import handoff
     from torc_remote.play_environment import restore_locale
+
+    gc.freeze()
+    gc.enable()
 
     class Playbook(PlaybookCLI):  # type: ignore[misc]  # Ansible has no types
         def run(self) -> Any:

@@ -8,20 +8,24 @@ from pathlib import Path
 import torc_remote
 from torc_remote.errors import TorcError
 
-# They reach the play by another way, as ansible-runner writes the environment to a file.
-_SECRET_VARIABLES = ("TORC_PASSWORD", "TORC_COOKIE_HEADER")
-# The user's settings of these programs belong to the user's own plays.
-_FOREIGN_PREFIXES = ("ANSIBLE_", "_ANSIBLE_", "RUNNER_", "AWX_", "JUNIT_")
-# They would change the interpreter that runs the play.
-_INTERPRETER_VARIABLES = (
-    "PYTHONPATH",
-    "PYTHONWARNINGS",
-    "PYTHONOPTIMIZE",
-    "PYTHONSTARTUP",
-    "PYTHONINSPECT",
-    "PYTHONDEVMODE",
-    "PYTHONVERBOSE",
+# The user's settings of these programs belong to the user's own plays. Of torc's the play needs none, and some are
+# secrets, which ansible-runner would store in a file. Python's change the interpreter that runs the play.
+_WITHHELD = ("ANSIBLE_", "_ANSIBLE_", "RUNNER_", "AWX_", "JUNIT_", "TORC_", "PYTHON")
+# without it an interpreter that needs it would not even start
+_KEPT = "PYTHONHOME"
+# Whatever lies there would be part of every play, as a callback is.
+_PLUGINS = (
+    "action",
+    "become",
+    "cache",
+    "callback",
+    "connection",
+    "filter",
+    "inventory",
+    "lookup",
+    "strategy",
 )
+_PLUGIN_PATHS = (*(f"{kind}_plugins" for kind in (*_PLUGINS, "test", "vars")), "library", "module_utils")
 # The first that the system has. Ansible wants UTF-8, whatever the user has.
 _LOCALES = ("C.UTF-8", "C.utf8", "en_US.UTF-8")
 
@@ -29,7 +33,7 @@ _LOCALES = ("C.UTF-8", "C.utf8", "en_US.UTF-8")
 def play_environment(directory: Path) -> dict[str, str]:
     """The variables of a play whose private directory this is."""
     kept = {name: value for name, value in os.environ.items() if not _is_withheld(name)}
-    (directory / "ansible.cfg").touch()
+    (directory / "ansible.cfg").write_text(_configuration(directory))
     return {
         **kept,
         # the user's ansible.cfg and ~/.ansible belong to the user's own plays as well
@@ -44,7 +48,12 @@ def play_environment(directory: Path) -> dict[str, str]:
 
 
 def _is_withheld(name: str) -> bool:
-    return name.startswith(_FOREIGN_PREFIXES) or name in (*_SECRET_VARIABLES, *_INTERPRETER_VARIABLES)
+    return name.startswith(_WITHHELD) and name != _KEPT
+
+
+def _configuration(directory: Path) -> str:
+    """An ansible.cfg with which no plugins count but Ansible's own and ours."""
+    return "\n".join(["[defaults]", *(f"{name}={directory}/none" for name in _PLUGIN_PATHS)])
 
 
 def _collections_path() -> Path:

@@ -120,13 +120,16 @@ def _launch() -> PlayProcess:
     directory = None
     try:
         _sweep(Path(tempfile.gettempdir()))
-        directory = Path(tempfile.mkdtemp(prefix=_PREFIX))  # 0700
+        # 0700; with TMPDIR=. the path would mean another directory to each program
+        directory = Path(tempfile.mkdtemp(prefix=_PREFIX)).absolute()
         return PlayProcess(directory)
     except BaseException as error:
         if directory:
             shutil.rmtree(directory, ignore_errors=True)
         if isinstance(error, OSError):
-            raise TorcError(f"Cannot make a directory for the play's files: {error.strerror}.") from error
+            raise TorcError(
+                f"There is no place for temporary files: {error.strerror}. Set TMPDIR to a directory of yours."
+            ) from error
         raise
 
 

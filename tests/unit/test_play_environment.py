@@ -10,14 +10,14 @@ from torc_remote.play_environment import restore_locale
 
 
 def test_foreign_settings_and_secrets_stay_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    foreign = ["ANSIBLE_STRATEGY", "_ANSIBLE_X", "RUNNER_X", "AWX_X", "JUNIT_X", "PYTHONPATH"]
-    for name in (*foreign, "TORC_PASSWORD", "TORC_COOKIE_HEADER", "HTTPS_PROXY"):
+    foreign = ["ANSIBLE_STRATEGY", "_ANSIBLE_X", "RUNNER_X", "AWX_X", "JUNIT_X", "PYTHONPATH", "TORC_X"]
+    for name in (*foreign, "TORC_PASSWORD", "TORC_COOKIE_HEADER", "HTTPS_PROXY", "PYTHONHOME"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("ANSIBLE_CONFIG", "/etc/x")
     made = play_environment.play_environment(tmp_path)
     assert not {*foreign, "TORC_PASSWORD", "TORC_COOKIE_HEADER"} & made.keys()
-    assert made["HTTPS_PROXY"] == "x"
-    assert Path(made["ANSIBLE_CONFIG"]).read_text() == ""
+    assert (made["HTTPS_PROXY"], made["PYTHONHOME"]) == ("x", "x")
+    assert Path(made["ANSIBLE_CONFIG"]).is_relative_to(tmp_path)
 
 
 def test_the_locale_is_one_that_the_system_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
