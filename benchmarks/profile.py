@@ -83,11 +83,11 @@ def _print_stages(notes: Notes, begin: float, end: float) -> None:
     first, last = notes["fork"][0]["time"], max(note["time"] for note in notes["child ends"])
     started, ended = notes["ansible begins"][0]["time"], notes["ansible ends"][0]["time"]
     stages = {
-        "our start, the server's answer, ansible-runner's start": started - begin,
+        "our start, the server's answer, the launcher's start": started - begin,
         "Ansible's start, inventory, playbook": first - started,
         "the hosts, from the first fork to the last answer": last - first,
         "Ansible's end": ended - last,
-        "the last events, ansible-runner's end, report": end - ended,
+        "ansible-runner's end, report": end - ended,
     }
     print("| stage | s |\n|---|---:|")
     for stage, seconds in stages.items():
@@ -104,7 +104,7 @@ def _print_processes(notes: Notes, hosts: int) -> None:
 
     ends = notes["child ends"]
     rows = {
-        "Ansible's main process: variables, forks, results, events": per_host(
+        "Ansible's main process: variables, forks, results": per_host(
             notes["ansible ends"], notes["fork"][:1]
         ),
         "its forks, before the task": per_host(notes["child begins"], []),

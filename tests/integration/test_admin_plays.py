@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import Server
 from tests.faults.hosts import other_torc
@@ -131,6 +132,31 @@ def test_check_of_a_deletion_that_comes_with_collecting(fleet: Fleet, admin: Adm
     checked = admin.play("fetch_logs", number, "--check", "-e", "torc_delete=true")
     played = admin.play("fetch_logs", number, "-e", "torc_delete=true")
     assert checked.changed == played.changed == {"sandbox1": 1}
+
+
+def test_roles_among_foreign_tasks_host_by_host(fleet: Fleet, admin: Admin) -> None:
+    """A play with `serial`: each host goes through all tasks before the next one begins, with answers of its own."""
+    number = fleet.sleeping(HOSTS[:2])
+    role = "ansible.builtin.import_role"
+    tasks = [
+        {role: {"name": "torc.remote.initialize"}},
+        {role: {"name": "torc.remote.start_worker"}},
+        {
+            "name": "Foreign",
+            "ansible.builtin.set_fact": {"told": "{{ inventory_hostname }} {{ torc_start_check.state }}"},
+            "when": "torc_start.state == 'started'",
+        },
+        {role: {"name": "torc.remote.status"}},
+        {"name": "Tell", "ansible.builtin.debug": {"msg": "{{ told }}, then {{ torc_status.state }}"}},
+    ]
+    play = {"hosts": f"torc_workflow_{number}", "gather_facts": False, "serial": 1, "tasks": tasks}
+    (admin.directory / "site.yml").write_text(yaml.safe_dump([play]))
+    words = ["site.yml", "-i", "torc.yml", "-e", f"torc_workflow_id={number}"]
+    done = run_ansible("ansible-playbook", *words, cwd=admin.directory, env=fleet.env())
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = re.findall(r'"msg": "(sandbox\d \w+, then \w+)"', done.stdout)
+    assert told == [f"{host} registered, then running" for host in HOSTS[:2]]
+    fleet.torc("remote", "stop", number)
 
 
 def test_limit_and_forks(fleet: Fleet, admin: Admin) -> None:

@@ -15,6 +15,7 @@ from torc_remote.errors import TorcError, UsageError
 
 if TYPE_CHECKING:
     from torc_remote.operations import Fleet, OnStep
+    from torc_remote.play_process import PlayProcess
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -105,10 +106,12 @@ def chosen_fleet(
 
     The file ``workers`` takes the place of the server's list. Raises TorcError when there are none.
     """
+    from torc_remote.play_process import launched
+
     number = resolve_workflow_id(app, workflow_id)
-    with progress(app, verbose) as on_step:
+    with launched() as process, progress(app, verbose) as on_step:
         found = _workers_of_file(workers, limit) if workers else _workers_or_advice(app, number, limit)
-        yield fleet_of(app, number, found, max_parallel_ssh, host_timeout, on_step)
+        yield fleet_of(app, number, found, process, max_parallel_ssh, host_timeout, on_step)
 
 
 def _workers_of_file(file: Path, limit: str | None) -> list[str]:
@@ -141,6 +144,7 @@ def fleet_of(
     app: App,
     workflow_id: int,
     workers: Sequence[str],
+    process: "PlayProcess",
     forks: int,
     timeout: int,
     on_step: "OnStep | None",
@@ -149,5 +153,5 @@ def fleet_of(
     """These workers of a workflow, and the way to them."""
     from torc_remote.operations import Fleet, Reach
 
-    reach = Reach(forks=forks, host_timeout=timeout, keep_going=keep_going, on_step=on_step)
+    reach = Reach(forks, timeout, keep_going, on_step, process)
     return Fleet(app.client(), workflow_id, workers, reach)
