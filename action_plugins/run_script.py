@@ -62,6 +62,7 @@ state:
 
 import functools
 import gc
+import os
 import random
 import resource
 import signal
@@ -106,6 +107,8 @@ _MAX_GROWTH = 64 * 1024 * 1024
 _LOOK_SECONDS = 0.2
 _LONGEST_LINE = 300
 _LONGEST_REASON = 1000
+# what ssh says at the first connection
+_OWN_WORDS = "Warning: Permanently added "
 
 
 class LinkError(AnsibleConnectionFailure):
@@ -280,13 +283,17 @@ class _LimitError(BaseException):
 def _time_limit(seconds: int) -> Iterator[None]:
     """Raise _LimitError after so many seconds (0: never), or when what a host says makes this process grow too much.
 
+    KeyboardInterrupt when the process that waits for the answer is gone.
     (A task's own timeout would be one more template, and Ansible has no bound on what a host says.)
     """
     deadline = time.monotonic() + seconds
     largest = _peak() + _MAX_GROWTH
+    parent = os.getppid()
 
     def look(signum: int, frame: FrameType | None) -> None:
         nonlocal largest
+        if os.getppid() != parent:
+            raise KeyboardInterrupt
         if seconds and time.monotonic() > deadline:
             signal.setitimer(signal.ITIMER_REAL, 0)
             raise _LimitError(f"no answer within {seconds} s")
@@ -342,7 +349,8 @@ def _incomplete(noise: str, executed: Mapping[str, Any]) -> str:
     text = "\n".join(filter(None, (noise, str(executed["stderr"])[-MAX_ANSWER:]))).strip()
     if frame.WINDOWS.search(text):
         return "the host runs Windows, where workers can't run; use the sshd of a Linux system on it (WSL)"
-    said = [frame.printable(line[:_LONGEST_LINE]) for line in text.splitlines()[-3:]]
+    lines = [line for line in text.splitlines() if not line.startswith(_OWN_WORDS)]
+    said = [frame.printable(line[:_LONGEST_LINE]) for line in lines[-3:]]
     return f"the host's shell did not run the script to its end (exit code {executed['rc']}). It said: " + (
         " / ".join(said) or "nothing"
     )
