@@ -26,19 +26,24 @@ from torc_remote.errors import TorcError
 from torc_remote.family import end_descendants
 from torc_remote.inventory import Inventory, as_data, to_yaml
 
-_SECRET_VARIABLES = ("TORC_PASSWORD", "TORC_COOKIE_HEADER")
-# The user's settings of these programs belong to the user's own plays.
-_FOREIGN_PREFIXES = ("ANSIBLE_", "_ANSIBLE_", "RUNNER_", "AWX_", "JUNIT_")
-# They would change the interpreter that runs the play.
-_INTERPRETER_VARIABLES = (
-    "PYTHONPATH",
-    "PYTHONWARNINGS",
-    "PYTHONOPTIMIZE",
-    "PYTHONSTARTUP",
-    "PYTHONINSPECT",
-    "PYTHONDEVMODE",
-    "PYTHONVERBOSE",
+# The user's settings of these programs belong to the user's own plays. Of torc's the play needs none, and some are
+# secrets, which ansible-runner would store in a file. Python's change the interpreter that runs the play.
+_FOREIGN_PREFIXES = ("ANSIBLE_", "_ANSIBLE_", "RUNNER_", "AWX_", "JUNIT_", "TORC_", "PYTHON")
+# without it an interpreter that needs it would not even start
+_KEPT = "PYTHONHOME"
+# Whatever lies there would be part of every play, as a callback is.
+_PLUGINS = (
+    "action",
+    "become",
+    "cache",
+    "callback",
+    "connection",
+    "filter",
+    "inventory",
+    "lookup",
+    "strategy",
 )
+_PLUGIN_PATHS = (*(f"{kind}_plugins" for kind in (*_PLUGINS, "test", "vars")), "library", "module_utils")
 _CLEANUP_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 
@@ -87,11 +92,22 @@ def run_play(play: Play, inventory: Inventory, settings: Settings) -> dict[str, 
     Raises PlayError when the controller's part failed and InterruptedPlayError after SIGINT or SIGTERM.
     """
     with _own_environment(), _termination() as terminated:
-        directory = Path(tempfile.mkdtemp(prefix="torc-remote-"))  # 0700
+        directory = _private_directory()
         try:
             return _run(play, inventory, settings, directory, terminated)
         finally:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _private_directory() -> Path:
+    """A new directory with mode 0700. Raises PlayError when there is no place for it."""
+    try:
+        # with TMPDIR=. the path would mean another directory to each program
+        return Path(tempfile.mkdtemp(prefix="torc-remote-")).absolute()
+    except OSError as error:
+        raise PlayError(
+            f"There is no place for temporary files: {error.strerror}. Set TMPDIR to a directory of yours."
+        ) from error
 
 
 def _run(
@@ -100,7 +116,7 @@ def _run(
     import ansible_runner
 
     (directory / "project").mkdir()
-    (directory / "ansible.cfg").touch()
+    (directory / "ansible.cfg").write_text(_configuration(directory))
     hosts = directory / "hosts.yml"
     hosts.write_text(to_yaml(inventory))
     credentials = directory / "credentials.json"
@@ -193,12 +209,17 @@ def _environment(directory: Path, answers: Path) -> dict[str, str]:
         "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
         "ANSIBLE_HOST_KEY_CHECKING": "True",  # the runner would turn it off
         "ANSIBLE_COLLECTIONS_PATH": str(_collections_path()),
-        "ANSIBLE_LOCAL_TEMP": str(directory / "tmp"),
+        "ANSIBLE_HOME": str(directory / "ansible"),
         "ANSIBLE_INVENTORY_ENABLED": "yaml",
         "ANSIBLE_DEPRECATION_WARNINGS": "False",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         **locale_for_ansible(),
     }
+
+
+def _configuration(directory: Path) -> str:
+    """An ansible.cfg with which no plugins count but Ansible's own and ours."""
+    return "\n".join(["[defaults]", *(f"{name}={directory}/none" for name in _PLUGIN_PATHS)])
 
 
 def _collections_path() -> Path:
@@ -217,7 +238,7 @@ def _last_words(stdout: str) -> str:
 
 @contextmanager
 def _own_environment() -> Iterator[None]:
-    """Take out of the environment what would rule our play, and the secrets: ansible-runner stores all in a file."""
+    """Take out of the environment what would rule our play, and the secrets."""
     kept = {name: os.environ.pop(name) for name in list(os.environ) if _is_withheld(name)}
     try:
         yield
@@ -226,7 +247,7 @@ def _own_environment() -> Iterator[None]:
 
 
 def _is_withheld(name: str) -> bool:
-    return name.startswith(_FOREIGN_PREFIXES) or name in (*_SECRET_VARIABLES, *_INTERPRETER_VARIABLES)
+    return name.startswith(_FOREIGN_PREFIXES) and name != _KEPT
 
 
 @contextmanager
