@@ -75,28 +75,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.torc.remote.plugins.plugin_utils.host_task import HostTask
 
-try:
-    from torc_remote import script as frame
-    from torc_remote.answers import MAX_ANSWER, AnswerError, read_answer
-    from torc_remote.client.config import Settings
-    from torc_remote.client.handoff import play_settings, play_url, server_key, worker_environment
-    from torc_remote.controller_locale import restore_locale
-    from torc_remote.errors import TorcError
-    from torc_remote.family import kill_children
-    from torc_remote.ssh_errors import explain
-except ImportError as error:
-    raise AnsibleActionFail(
-        "The collection torc.remote needs its Python package in Ansible's own interpreter: pip install torc-remote"
-    ) from error
+from torc_remote import script as frame
+from torc_remote.answers import MAX_ANSWER, AnswerError, read_answer
+from torc_remote.client.config import Settings
+from torc_remote.client.handoff import play_settings, play_url, server_key, worker_environment
+from torc_remote.errors import TorcError
+from torc_remote.family import kill_children
+from torc_remote.ssh_errors import explain
 
 # Ansible imports this in the process that forks one for each host. What is frozen is left alone by the children's
 # garbage collector, so their pages stay shared.
 gc.freeze()
-# Ansible has looked at its own locale by now; ssh is to see the user's.
-restore_locale()
 
 Result = dict[str, Any]
 

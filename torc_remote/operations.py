@@ -5,19 +5,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torc_remote.answers import BAD, DETAILS, WELL
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.client.lifecycle import ensure_runnable, worker_version
-from torc_remote.deploy import HostAnswer, Play, run_play
+from torc_remote.deploy import HostAnswer, Play, PlayError, run_play
 from torc_remote.errors import TorcError
 from torc_remote.executables import require_program
 from torc_remote.inventory import Inventory, WorkflowWorkers, build_inventory
 from torc_remote.script import one_line
 from torc_remote.ssh import SshOptions, default_control_dir, ensure_control_dir, find_ssh_config, require_ssh
 from torc_remote.workers import WorkerAddress, shown
+
+if TYPE_CHECKING:
+    from torc_remote.play_process import PlayProcess
 
 OnStep = Callable[["HostStep"], None]
 
@@ -116,13 +119,14 @@ class Reach:
     """How to work on the hosts: ``forks`` at a time, ``host_timeout`` seconds for each step on a host (0: no bound).
 
     ``on_step`` is called for each host as it answers. With ``keep_going`` bad hosts are left out instead of
-    stopping everything.
+    stopping everything. ``process`` is a launched program that waits for the play; without one it is started then.
     """
 
     forks: int = 10
     host_timeout: int = 60
     keep_going: bool = False
     on_step: OnStep | None = None
+    process: "PlayProcess | None" = None
 
 
 class Fleet:
@@ -151,8 +155,14 @@ class Fleet:
             forks=self.reach.forks,
             on_result=self._relay,
         )
-        answers = run_play(play, self.inventory, self.settings) if self.inventory.hosts else {}
-        return self.report(operation, answers)
+        if not self.inventory.hosts:
+            return self.report(operation, {})
+        answers = run_play(play, self.inventory, self.settings, self.reach.process)
+        report = self.report(operation, answers)
+        cut_off = next(iter(answers.values())).cut_off
+        if cut_off and not report.failed:
+            raise PlayError(f"All hosts answered, but {_unfinished(cut_off)}")
+        return report
 
     def _relay(self, step: str, host: str, answer: HostAnswer) -> None:
         if not self.reach.on_step:
@@ -297,16 +307,17 @@ def _host_result(operation: str, address: WorkerAddress, label: str, answer: Hos
     elif answer.status == "silent" or (operation == "run" and state in _CHECKED):
         state, reason = "not_started", "nothing was done here, because of other hosts"
         if answer.cut_off:
-            state, reason = (
-                "unknown",
-                "Ansible was ended from outside before this host answered; run the command again",
-            )
+            state, reason = "unknown", f"it may have been done here or not: {_unfinished(answer.cut_off)}"
     elif not ok:
         state, reason = (
             "failed",
             f"the host's answer can't be used: {state or 'nothing'!r} is none to {operation}",
         )
     return HostResult(address.stored, label, state, ok, one_line(reason) or ("" if ok else state), details)
+
+
+def _unfinished(why: str) -> str:
+    return f"Ansible did not come to the end of the play ({why.rstrip('.')}); run the command again"
 
 
 def _ssh_reason(address: WorkerAddress, answer: HostAnswer) -> str:

@@ -1,8 +1,6 @@
 """The answers of a play's hosts, as its tasks leave them for each other and for the command that launched the play.
 
-The CLI names a file, to which each task appends a line of JSON for each host:
-``{"task", "role", "name", "host", "status", "result"}``. ``name`` is the variable that the task registers, ``status``
-is ``ok``, ``failed``, ``unreachable`` or ``skipped``. By hand the registered variables say the same.
+In a play of the CLI they are lines of a file (torc_remote.channel). By hand the registered variables say the same.
 """
 
 import json
@@ -11,31 +9,43 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
+
+try:
+    from torc_remote import channel
+except ImportError as error:
+    raise AnsibleActionFail(
+        "The collection torc.remote needs its Python package in Ansible's own interpreter: pip install torc-remote"
+    ) from error
+
 Result = Mapping[str, Any]
 
-FILE = os.environ.get("_TORC_REMOTE_ANSWERS")
+FILE = channel.path
 """The file of the CLI's play. Ansible reads the plugins once, so this is the same for a whole play."""
-
 
 BAD = ("failed", "unreachable")
 """How a host can have answered that leaves the play."""
 
 
 def append(path: str, task: Any, host: str | None, result: Result, name: str | None = None) -> None:
-    """Add what ``task`` learned of ``host`` (None: of the play): one write, so that lines of processes don't mix."""
-    line = {
-        "task": task.get_name(),
-        "role": task._role.get_name(include_role_fqcn=False) if task._role else "",
-        "name": registered_name(task) if name is None else name,
-        "host": host,
-        "status": status(result),
-        "result": result,
-    }
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
-    try:
-        os.write(descriptor, (json.dumps(line) + "\n").encode())
-    finally:
-        os.close(descriptor)
+    """Add what ``task`` learned of ``host`` (None: of the play)."""
+    _append(path, task, host, status(result), result, registered_name(task) if name is None else name)
+
+
+def append_begin(path: str, task: Any) -> None:
+    """Add that ``task`` begins: from now on hosts may be changed."""
+    _append(path, task, None, "begun", {}, "")
+
+
+def append_failure(path: str, task: Any, message: str) -> None:
+    """Add that ``task`` failed, and no host is to blame."""
+    _append(path, task, None, "failed", {"msg": message}, "")
+
+
+def _append(path: str, task: Any, host: str | None, status: str, result: Result, name: str) -> None:
+    role = task._role.get_name(include_role_fqcn=False) if task._role else ""
+    names = {"task": task.get_name(), "role": role, "name": name, "host": host}
+    channel.append(path, {**names, "status": status, "result": result})
 
 
 def lines(path: str) -> list[dict[str, Any]]:

@@ -80,7 +80,12 @@ class HostTask(ActionBase):
         if answers.FILE is not None:
             earlier = answers.Earlier()
             hosts = [host for host in self._variables["ansible_play_batch"] if host not in earlier.failed]
-            self._share(hosts, earlier, answers.FILE)
+            answers.append_begin(answers.FILE, self._task)
+            try:
+                self._share(hosts, earlier, answers.FILE)
+            except AnsibleActionFail as error:
+                answers.append_failure(answers.FILE, self._task, str(error))
+                raise
             return {}
         with tempfile.NamedTemporaryFile() as file:
             self._share(self._variables["ansible_play_batch"], None, file.name)

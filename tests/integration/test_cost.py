@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,8 @@ import pytest
 from tests.faults.hosts import handshakes, with_ssh_config
 from tests.packages import ROOT, run_ansible
 from tests.remote_support import Fleet
+from torc_remote.client.config import Settings
+from torc_remote.client.handoff import hand_over
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
 DOCUMENTED = re.compile(r"^\| `(\w+)` \| (\d) \| (\d) \|", re.MULTILINE)
@@ -39,20 +44,46 @@ def test_every_playbook_of_an_operation_is_documented() -> None:
     assert {*documented()} == {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
 
 
-@pytest.mark.parametrize("cli", [True, False], ids=["as the CLI does", "by hand"])
-def test_tasks_for_each_host(fleet: Fleet, tmp_path: Path, cli: bool) -> None:
+def launch(arguments: list[str], directory: Path, environment: Mapping[str, str], url: str) -> str:
+    """What Ansible prints when the CLI's launcher runs it."""
+    (directory / "answers").write_text("")
+    settings = hand_over(Settings(api_url=url))
+    order = {
+        "arguments": arguments,
+        "answers": str(directory / "answers"),
+        "settings": settings,
+        "locale": {},
+    }
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "torc_remote.launcher"],
+        cwd=directory,
+        env={**environment, "ANSIBLE_NOCOLOR": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as launcher:
+        assert launcher.stdin
+        assert launcher.stdout
+        print(json.dumps(order), file=launcher.stdin, flush=True)
+        said = launcher.stdout.read()
+        assert launcher.wait() == 0, said
+    return said
+
+
+def play(arguments: list[str], directory: Path, environment: Mapping[str, str], url: str) -> str:
+    """What Ansible prints when an admin runs it."""
+    done = run_ansible("ansible-playbook", *arguments, cwd=directory, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("way", "cli"), [(launch, True), (play, False)], ids=["as the CLI does", "by hand"])
+def test_tasks_for_each_host(fleet: Fleet, tmp_path: Path, way: Callable[..., str], cli: bool) -> None:
     """On the last host, since what is done once bears the first one's name."""
     number = fleet.sleeping(HOSTS)
     (tmp_path / "torc.yml").write_text("plugin: torc.remote.torc_workers\n")
-    (tmp_path / "credentials.json").write_text("{}")
     variables = {"torc_workflow_id": str(number), "torc_local_output_dir": str(tmp_path / "logs")}
-    environment = fleet.env()
-    if cli:
-        variables["torc_credentials_file"] = str(tmp_path / "credentials.json")
-        environment["_TORC_REMOTE_ANSWERS"] = str(tmp_path / "answers.jsonl")
     for playbook, tasks in documented().items():
-        (tmp_path / "answers.jsonl").write_text("")
         words = [f"torc.remote.{playbook}", "-i", "torc.yml", "-e", json.dumps(variables)]
-        done = run_ansible("ansible-playbook", *words, cwd=tmp_path, env=environment)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert len(RESULT.findall(done.stdout)) == tasks[cli], done.stdout
+        said = way(words, tmp_path, fleet.env(), fleet.url)
+        assert len(RESULT.findall(said)) == tasks[cli], said

@@ -120,7 +120,7 @@ def test_command_lines_show_neither_url_nor_secrets(guarded: Fleet) -> None:
 
         wait_until(seen_while_collecting, 60)
         guarded.torc("remote", "stop", number)
-    for program in (b"ansible-playbook", b"ssh ", b"/bin/sh -s", b"torc run %d" % number):
+    for program in (b"torc_remote.launcher", b"ssh ", b"/bin/sh -s", b"torc run %d" % number):
         assert any(program in line for line in seen), program
     address = guarded.url.removeprefix("http://").partition("/")[0].encode()
     assert not [line for line in seen if holds_secret(line) or address in line]

@@ -1,7 +1,8 @@
-"""How a play's events become answers, without a play."""
+"""How a play's lines become answers, without a play."""
 
 import json
 import os
+import resource
 import signal
 from io import BytesIO
 from pathlib import Path
@@ -9,10 +10,14 @@ from typing import Any
 
 import pytest
 
-from torc_remote import deploy
-from torc_remote.deploy import HostAnswer, _Gathered
+from torc_remote import channel, deploy
+from torc_remote.deploy import HostAnswer, PlayError, _Gathered
 from torc_remote.inventory import WorkflowWorkers, build_inventory
+from torc_remote.play_process import held_signals
 from torc_remote.ssh import SshOptions
+
+TEXT_OF_2_18 = "[WARNING]: odd\n\nPLAY [x] ***\nERROR! could not find x\nOrigin: run.yml:1\n"
+TEXT_OF_2_19 = "[ERROR]: first\n[ERROR]: could not find x\n\nOrigin: run.yml:1\n\n"
 
 
 @pytest.fixture
@@ -75,28 +80,58 @@ def test_lines_are_read_once_they_are_whole(gathered: _Gathered, tmp_path: Path)
     assert gathered.answers["a"].status == "failed"
 
 
-def test_secrets_leave_the_environment_for_the_time_of_the_play(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORC_PASSWORD", "p")
-    monkeypatch.setenv("TORC_COOKIE_HEADER", "c")
-    foreign = ["ANSIBLE_STRATEGY", "_ANSIBLE_X", "RUNNER_X", "AWX_X", "JUNIT_X", "PYTHONPATH"]
-    for name in foreign:
-        monkeypatch.setenv(name, "x")
-    with deploy._own_environment():
-        assert not {"TORC_PASSWORD", "TORC_COOKIE_HEADER", *foreign} & os.environ.keys()
-    assert os.environ["ANSIBLE_STRATEGY"] == "x"
-    assert os.environ["TORC_PASSWORD"] == "p"
-    assert os.environ["TORC_COOKIE_HEADER"] == "c"
+def test_a_play_has_ended_when_its_last_line_says_so(gathered: _Gathered, tmp_path: Path) -> None:
+    assert not gathered.begun
+    gathered.read(BytesIO(line(None, "begun")))
+    assert (gathered.begun, gathered.ended) == (True, False)
+    file = tmp_path / "answers"
+    file.touch()
+    channel.append_end(str(file))
+    gathered.read(BytesIO(file.read_bytes()))
+    assert gathered.ended
+
+
+def test_a_play_whose_answers_are_damaged_has_not_ended(gathered: _Gathered, tmp_path: Path) -> None:
+    """A full disk cuts a line off, which is an error where it is written, and there is room again for the next."""
+    file = tmp_path / "answers"
+    file.touch()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            channel.append(str(file), json.loads(line("a")))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with file.open("ab") as answers:
+        answers.write(line("b", state="running"))
+    channel.append_end(str(file))
+    gathered.read(BytesIO(file.read_bytes()))
+    assert not gathered.ended
+
+
+@pytest.mark.parametrize("said", [TEXT_OF_2_18, TEXT_OF_2_19], ids=["core 2.18", "core 2.19"])
+def test_ansibles_last_error_is_told_in_one_line(said: str) -> None:
+    with pytest.raises(
+        PlayError, match=r"^Ansible could not run the playbook: could not find x Origin: run.yml:1$"
+    ):
+        deploy._reason(said, begun=False)
+    assert deploy._reason(said, begun=True) == "could not find x Origin: run.yml:1"
+    with pytest.raises(PlayError, match="it said nothing"):
+        deploy._reason("", begun=False)
+
+
+def test_a_traceback_is_kept_whole() -> None:
+    said = "Traceback (most recent call last):\n  File x\nKeyError: 'a'\n"
+    with pytest.raises(RuntimeError, match=r"^KeyError: 'a'$") as raised:
+        deploy._reason(said, begun=False)
+    assert str(raised.value.__cause__) == said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_are_kept_for_the_end_of_the_play(number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    with deploy._termination() as terminated:
-        assert not terminated.is_set()
+    with held_signals() as held:
+        assert not held.is_set()
         os.kill(os.getpid(), number)
-        assert terminated.wait(5)
+        assert held.wait(5)
     assert signal.getsignal(number) == before
-
-
-def test_the_collection_is_found_beside_the_package() -> None:
-    assert (deploy._collections_path() / "ansible_collections/torc/remote/playbooks/run.yml").is_file()

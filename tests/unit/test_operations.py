@@ -61,7 +61,7 @@ def test_a_worker_listed_twice_is_one_host(tmp_path: Path, monkeypatch: pytest.M
         ("run", HostAnswer("failed", "", {"msg": "Traceback"}), "failed", False, "Traceback"),
         ("stop", HostAnswer("failed", "", {"state": "stopped", "msg": "500"}), "stopped", False, "500"),
         ("stop", HostAnswer(), "not_started", False, "because of other hosts"),
-        ("stop", HostAnswer(cut_off=True), "unknown", False, "run the command again"),
+        ("stop", HostAnswer(cut_off="ended by signal 9."), "unknown", False, "run the command again"),
         (
             "stop",
             HostAnswer("unreachable", "", {"state": "unknown", "msg": "lost"}),
@@ -78,7 +78,7 @@ def test_what_an_answer_means(
     host = fleet.report(operation, answers(fleet, {"alpha": answer})).hosts[3]
     assert (host.state, host.ok) == (state, well)
     assert host.reason.endswith(reason)
-    assert host.unreachable == (answer.status == "unreachable" or answer.cut_off)
+    assert host.unreachable == (answer.status == "unreachable" or bool(answer.cut_off))
 
 
 def result(state: str, well: bool = False) -> HostResult:
@@ -129,7 +129,7 @@ def test_steps_are_passed_on_in_plain_words(tmp_path: Path, monkeypatch: pytest.
     steps: list[HostStep] = []
     fleet = Fleet(TorcClient(Settings()), 7, ["alpha"], Reach(on_step=steps.append))
 
-    def run_play(play: Any, inventory: Any, settings: Any) -> dict[str, HostAnswer]:
+    def run_play(play: Any, inventory: Any, settings: Any, process: Any) -> dict[str, HostAnswer]:
         play.on_result("Look", "alpha", unreachable("\x07gone"))
         return {"alpha": unreachable("\x07gone")}
 

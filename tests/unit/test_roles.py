@@ -11,8 +11,6 @@ from tests.role_tables import TABLE, options, role_directories, table
 
 VARIABLE = re.compile(r"\btorc_[a-z_]+\b")
 REGISTERED = re.compile(r"register: (\w+)")
-# how the CLI hands over the server's credentials; people use torc's environment variables
-PRIVATE = {"torc_credentials_file"}
 
 # what torc.remote.run_script and torc.remote.server_call read by themselves, and with which of their options
 READ_BY_ACTIONS = {
@@ -60,7 +58,7 @@ def test_tasks_use_documented_variables_and_no_others(role: Path) -> None:
     used = {*VARIABLE.findall(text), *read_by_plugins(text)}
     # the results of other roles that ran before
     others = {name for other in role_directories() for name in registered(other)}
-    assert used - PRIVATE - others == set(options(role))
+    assert used - others == set(options(role))
 
 
 @ROLES

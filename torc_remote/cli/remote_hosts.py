@@ -44,10 +44,10 @@ def install(
       torc remote install 42
       torc remote install 42 --binary ~/.cargo/bin/torc
     """
-    from torc_remote import operations
-    from torc_remote.cli.remote_report import show
-
     with chosen_fleet(app, workflow_id, **chosen) as fleet:
+        from torc_remote import operations
+        from torc_remote.cli.remote_report import show
+
         report = operations.install(fleet, binary)
     show(app, report, _say_installed, "Installed on {} workers")
 
@@ -71,10 +71,10 @@ def status(
       torc remote status 42
       torc -f json remote status 42
     """
-    from torc_remote import operations
-    from torc_remote.cli.remote_report import show_status
-
     with chosen_fleet(app, workflow_id, **chosen) as fleet:
+        from torc_remote import operations
+        from torc_remote.cli.remote_report import show_status
+
         report = operations.status(fleet, output_dir)
     show_status(app, report)
 
@@ -103,10 +103,10 @@ def stop(
       torc remote stop 42
       torc remote stop 42 --force
     """
-    from torc_remote import operations
-    from torc_remote.cli.remote_report import show
-
     with chosen_fleet(app, workflow_id, **chosen) as fleet:
+        from torc_remote import operations
+        from torc_remote.cli.remote_report import show
+
         report = operations.stop(fleet, output_dir, force)
     ended = sum(host.details.get("jobs_terminated", 0) for host in report.hosts)
     stopped = sum(host.state == "stopped" for host in report.hosts)

@@ -63,10 +63,10 @@ def collect_logs(
       torc remote collect-logs 42 -l ./logs
       torc remote collect-logs 42 --delete
     """
-    from torc_remote import operations
-    from torc_remote.cli.remote_report import show
-
     with chosen_fleet(app, workflow_id, **chosen) as fleet:
+        from torc_remote import operations
+        from torc_remote.cli.remote_report import show
+
         report = operations.collect_logs(fleet, local_output_dir, output_dir, delete, all_workflows)
     show(app, report, _say_collected, "Logs of {} workers collected")
 
@@ -95,10 +95,10 @@ def delete_logs(
     Example:
       torc remote delete-logs 42
     """
-    from torc_remote import operations
-    from torc_remote.cli.remote_report import show
-
     with chosen_fleet(app, workflow_id, **chosen) as fleet:
+        from torc_remote import operations
+        from torc_remote.cli.remote_report import show
+
         report = operations.delete_logs(fleet, output_dir, all_workflows)
     show(app, report, _say_deleted, "Logs of {} workers deleted")
 

@@ -13,6 +13,7 @@ from torc_remote.errors import UsageError
 
 if TYPE_CHECKING:
     from torc_remote.operations import Fleet, OnStep
+    from torc_remote.play_process import PlayProcess
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -95,10 +96,12 @@ def chosen_fleet(
 
     Raises TorcError when there are none.
     """
+    from torc_remote.play_process import launched
+
     number = resolve_workflow_id(app, workflow_id)
-    with progress(app, verbose) as on_step:
+    with launched() as process, progress(app, verbose) as on_step:
         workers = configured_workers(app, number, limit)
-        yield fleet_of(app, number, workers, max_parallel_ssh, host_timeout, on_step)
+        yield fleet_of(app, number, workers, process, max_parallel_ssh, host_timeout, on_step)
 
 
 def configured_workers(app: App, workflow_id: int, limit: str | None) -> list[str]:
@@ -113,6 +116,7 @@ def fleet_of(
     app: App,
     workflow_id: int,
     workers: Sequence[str],
+    process: "PlayProcess",
     forks: int,
     timeout: int,
     on_step: "OnStep | None",
@@ -121,5 +125,5 @@ def fleet_of(
     """These workers of a workflow, and the way to them."""
     from torc_remote.operations import Fleet, Reach
 
-    reach = Reach(forks=forks, host_timeout=timeout, keep_going=keep_going, on_step=on_step)
+    reach = Reach(forks, timeout, keep_going, on_step, process)
     return Fleet(app.client(), workflow_id, workers, reach)

@@ -28,6 +28,7 @@ from torc_remote.cli.selection import resolve_workflow_id
 
 if TYPE_CHECKING:
     from torc_remote.operations import HostResult, Report
+    from torc_remote.play_process import PlayProcess
 
 # A workflow has hundreds of hosts at times; a few tell whether they are on this machine.
 _LOOKED_UP = 20
@@ -113,25 +114,39 @@ def run(app: App, /, workflow_id: int | None, workers: Path | None, **options: A
       torc remote run 42 --workers workers.txt --output-dir /data/torc_output
       torc remote run 42
     """
-    from torc_remote import operations
+    from torc_remote.play_process import launched
 
     number = resolve_workflow_id(app, workflow_id)
-    if workers:
-        _add(app, number, workers)
-    choices = ("output_dir", "poll_interval", "max_parallel_jobs", "num_cpus", "memory_gb", "num_gpus")
-    wanted = operations.RunOptions(
-        **{name: options[name] for name in (*choices, "executable", "worker_url")},
-        skip_version_check=options["skip_version_check"] or app.skip_version_check,
-    )
-    found = configured_workers(app, number, options["limit"])
+    with launched() as process:
+        if workers:
+            _add(app, number, workers)
+        report = _start(app, number, process, **options)
+    _show(app, report)
+
+
+def _start(
+    app: App,
+    number: int,
+    process: "PlayProcess",
+    *,
+    limit: str | None,
+    max_parallel_ssh: int,
+    host_timeout: int,
+    keep_going: bool,
+    verbose: bool,
+    skip_version_check: bool,
+    **options: Any,
+) -> "Report":
+    from torc_remote import operations
+
+    wanted = operations.RunOptions(skip_version_check=skip_version_check or app.skip_version_check, **options)
+    found = configured_workers(app, number, limit)
     if app.format != "json":
         click.echo(f"Found {len(found)} worker(s) for workflow {number}")
     _warn_of_localhost(wanted.worker_url or app.settings.api_url, found)
-    ways = options["max_parallel_ssh"], options["host_timeout"]
-    with progress(app, options["verbose"]) as on_step:
-        fleet = fleet_of(app, number, found, *ways, on_step, options["keep_going"])
-        report = operations.run(fleet, wanted)
-    _show(app, report)
+    with progress(app, verbose) as on_step:
+        fleet = fleet_of(app, number, found, process, max_parallel_ssh, host_timeout, on_step, keep_going)
+        return operations.run(fleet, wanted)
 
 
 def _add(app: App, workflow_id: int, file: Path) -> None:

@@ -152,6 +152,7 @@ def _add(
     is_verbose: bool,
 ) -> None:
     from torc_remote import operations
+    from torc_remote.play_process import launched
     from torc_remote.workers import check_duplicates
 
     client = app.client()
@@ -161,8 +162,8 @@ def _add(
         hosts = [operations.HostResult(name, name, "reachable", True) for name in names]
         report = operations.Report("add-workers", workflow_id, hosts)
     else:
-        with progress(app, is_verbose) as on_step:
-            fleet = fleet_of(app, workflow_id, names, forks, timeout, on_step)
+        with launched() as process, progress(app, is_verbose) as on_step:
+            fleet = fleet_of(app, workflow_id, names, process, forks, timeout, on_step)
             report = operations.check_reachable(fleet)
     good = [host.worker for host in report.hosts if host.ok]
     if good:

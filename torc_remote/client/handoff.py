@@ -1,30 +1,40 @@
 """How the server's address and credentials travel: CLI → play → worker, never on a command line.
 
-The CLI writes a private file which the plays' action plugins read; without it (an admin's own play, AWX) they
-take the play's variables, which may be vaulted, then torc's environment variables and configuration files. The
-worker gets them as exported variables by stdin.
+The CLI gives them to its play through a pipe, so that they are in no file; in every other play (an admin's own, AWX)
+the action plugins take the play's variables, which may be vaulted, then torc's environment variables and
+configuration files. The worker gets them as exported variables by stdin.
 """
 
 import hashlib
-import json
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from torc_remote.client.config import Settings, load_settings
 from torc_remote.errors import TorcError
 
-_SECRETS = ("username", "password", "cookie_header", "tls_ca_cert", "tls_insecure")
+_HANDED_OVER = ("api_url", "username", "password", "cookie_header", "tls_ca_cert", "tls_insecure")
 # what plays have as variables with the prefix torc_, beside torc_tls_insecure
 _VARIABLES = ("api_url", "username", "password", "cookie_header", "tls_ca_cert")
 _TRUE = ("true", "yes", "on", "1")
 
 
-def write_credentials(path: Path, settings: Settings) -> None:
-    """Keep what a play needs to talk to the server in a file that only this user can read."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({name: getattr(settings, name) for name in _SECRETS}, file)
+_of_the_command: Settings | None = None
+
+
+def hand_over(settings: Settings) -> dict[str, Any]:
+    """The settings as values for JSON, which take_over takes. The play has another working directory."""
+    values = {name: getattr(settings, name) for name in _HANDED_OVER}
+    if settings.tls_ca_cert:
+        values["tls_ca_cert"] = str(Path(settings.tls_ca_cert).absolute())
+    return values
+
+
+def take_over(values: Mapping[str, Any]) -> None:
+    """Let the settings of the command that launched the play of this process be those of the play."""
+    global _of_the_command
+    _of_the_command = Settings(**values)
 
 
 def play_settings(variable: Callable[[str], object]) -> Settings:
@@ -32,9 +42,8 @@ def play_settings(variable: Callable[[str], object]) -> Settings:
 
     ``variable`` gives a variable's value, which may be a vaulted one, or None.
     """
-    if credentials_file := variable("torc_credentials_file"):
-        secrets = json.loads(Path(str(credentials_file)).read_text())
-        return Settings(api_url=str(variable("torc_api_url")), **secrets)
+    if _of_the_command:
+        return _of_the_command
     # as plain text, which for a vaulted one means that it is decrypted here
     given: dict[str, object] = {
         name: str(value) for name in _VARIABLES if (value := variable(f"torc_{name}"))
@@ -46,11 +55,10 @@ def play_settings(variable: Callable[[str], object]) -> Settings:
 
 def play_url(variable: Callable[[str], object]) -> str:
     """The server's URL inside a play."""
-    url = variable("torc_api_url")
     # each host asks, and the CLI has read the configuration files already
-    if variable("torc_credentials_file"):
-        return str(url)
-    return load_settings({"api_url": url}).api_url
+    if _of_the_command:
+        return _of_the_command.api_url
+    return load_settings({"api_url": variable("torc_api_url")}).api_url
 
 
 def server_key(api_url: str) -> str:
