@@ -14,7 +14,17 @@ _FOREIGN_PREFIXES = ("ANSIBLE_", "_ANSIBLE_", "RUNNER_", "AWX_", "JUNIT_", "TORC
 # without it an interpreter that needs it would not even start
 _KEPT = "PYTHONHOME"
 # Whatever lies there would be part of every play, as a callback is.
-_PLUGINS = ("action", "become", "cache", "callback", "connection", "filter", "inventory", "lookup", "strategy")
+_PLUGINS = (
+    "action",
+    "become",
+    "cache",
+    "callback",
+    "connection",
+    "filter",
+    "inventory",
+    "lookup",
+    "strategy",
+)
 _PLUGIN_PATHS = (*(f"{kind}_plugins" for kind in (*_PLUGINS, "test", "vars")), "library", "module_utils")
 # The first that the system has. Ansible wants UTF-8, whatever the user has.
 _LOCALES = ("C.UTF-8", "C.utf8", "en_US.UTF-8")

@@ -123,7 +123,7 @@ def _launch() -> PlayProcess:
     except BaseException as error:
         shutil.rmtree(directory, ignore_errors=True)
         if isinstance(error, OSError):
-            raise TorcError(f"Cannot make the play's files in {directory}: {error.strerror}.") from error
+            raise TorcError(f"Cannot write into {directory}: {error.strerror}.") from error
         raise
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.fault_support import parent_of, stopped
-from tests.faults.hosts import connections, with_ssh_config
+from tests.faults.hosts import connections, with_ssh_config, words
 from tests.remote_support import TORC, Fleet
 from tests.support import wait_until
 from torc_remote.sandbox import processes
@@ -125,7 +125,7 @@ def test_93a_a_controller_that_lacks_something(
 ) -> None:
     """No current directory, no place for temporary files, no ssh: one sentence says so, exit code 1."""
     number = fleet.workflow([{"name": "one", "command": "true"}], ["sandbox1"])
-    running = _start(fleet, shell, environment, "remote", "status", number)
+    running = _start(fleet, shell, environment, "remote", "collect-logs", number, "-l", "logs")
     said = running.communicate(timeout=60)[1].decode()
     assert running.returncode == 1
     assert said.startswith(f"Error: {words}")
@@ -152,15 +152,12 @@ def test_94_ansible_is_killed(fleet: Fleet, tmp_path: Path) -> None:
 
 
 def _ansible(command: int) -> int:
-    """The ansible-playbook that a command has started."""
-    found = [pid for pid in processes.with_descendants([command]) if _asks(pid)]
-    return next(pid for pid in found if parent_of(pid) not in found)
+    """The process that runs Ansible for a command, a child of the launcher."""
+    found = {pid: parent_of(pid) for pid in processes.with_descendants([command]) if _asks(pid)}
+    launcher = next(pid for pid, parent in found.items() if parent == command)
+    return next(pid for pid, parent in found.items() if parent == launcher)
 
 
 def _asks(pid: int) -> bool:
     """Whether it is a living process of a play; ssh's shared connections stay."""
-    try:
-        text = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
-    return "ansible" in text.partition("\n")[0] and "State:\tZ" not in text
+    return "torc_remote.launcher" in words(pid)
