@@ -67,6 +67,7 @@ state:
 
 import functools
 import gc
+import os
 import random
 import resource
 import signal
@@ -103,6 +104,8 @@ _MAX_GROWTH = 64 * 1024 * 1024
 _LOOK_SECONDS = 0.2
 _LONGEST_LINE = 300
 _LONGEST_REASON = 1000
+# what ssh says at the first connection
+_OWN_WORDS = "Warning: Permanently added "
 
 
 class LinkError(AnsibleConnectionFailure):
@@ -288,13 +291,17 @@ class _LimitError(BaseException):
 def _time_limit(seconds: int) -> Iterator[None]:
     """Raise _LimitError after so many seconds (0: never), or when what a host says makes this process grow too much.
 
+    KeyboardInterrupt when the process that waits for the answer is gone.
     (A task's own timeout would be one more template, and Ansible has no bound on what a host says.)
     """
     deadline = time.monotonic() + seconds
     largest = _peak() + _MAX_GROWTH
+    parent = os.getppid()
 
     def look(signum: int, frame: FrameType | None) -> None:
         nonlocal largest
+        if os.getppid() != parent:
+            raise KeyboardInterrupt
         if seconds and time.monotonic() > deadline:
             signal.setitimer(signal.ITIMER_REAL, 0)
             raise _LimitError(f"no answer within {seconds} s")
@@ -355,7 +362,8 @@ def _incomplete(noise: str, executed: Mapping[str, Any]) -> str:
             "a login file of the account (.bashrc, .profile, …) puts fish or csh in the place of /bin/sh; "
             "let it do so only where the session is interactive"
         )
-    said = [frame.printable(line[:_LONGEST_LINE]) for line in text.splitlines()[-3:]]
+    lines = [line for line in text.splitlines() if not line.startswith(_OWN_WORDS)]
+    said = [frame.printable(line[:_LONGEST_LINE]) for line in lines[-3:]]
     return f"the host's shell did not run the script to its end (exit code {executed['rc']}). It said: " + (
         " / ".join(said) or "nothing"
     )

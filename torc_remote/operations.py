@@ -16,7 +16,7 @@ from torc_remote.errors import TorcError
 from torc_remote.executables import require_program
 from torc_remote.inventory import Inventory, WorkflowWorkers, build_inventory
 from torc_remote.script import one_line, printable
-from torc_remote.ssh import SshOptions, default_control_dir, ensure_control_dir, find_ssh_config
+from torc_remote.ssh import SshOptions, default_control_dir, ensure_control_dir, find_ssh_config, require_ssh
 from torc_remote.workers import WorkerAddress, shown
 
 if TYPE_CHECKING:
@@ -296,6 +296,7 @@ def check_reachable(fleet: Fleet) -> Report:
 
 
 def _inventory(workflow_id: int, workers: Sequence[str]) -> Inventory:
+    require_ssh()
     config = find_ssh_config(os.environ.get("TORC_REMOTE_SSH_CONFIG"))
     options = SshOptions(ensure_control_dir(default_control_dir(os.environ, config)), config)
     return build_inventory([WorkflowWorkers(workflow_id, "", workers)], options, keep_going=True)

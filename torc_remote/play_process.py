@@ -117,20 +117,27 @@ def launched() -> Iterator[PlayProcess]:
 
 
 def _launch() -> PlayProcess:
-    directory = None
+    directory = _private_directory()
     try:
-        _sweep(Path(tempfile.gettempdir()))
-        # 0700; with TMPDIR=. the path would mean another directory to each program
-        directory = Path(tempfile.mkdtemp(prefix=_PREFIX)).absolute()
         return PlayProcess(directory)
     except BaseException as error:
-        if directory:
-            shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
         if isinstance(error, OSError):
-            raise TorcError(
-                f"There is no place for temporary files: {error.strerror}. Set TMPDIR to a directory of yours."
-            ) from error
+            raise TorcError(f"Cannot write into {directory}: {error.strerror}.") from error
         raise
+
+
+def _private_directory() -> Path:
+    """A new directory with mode 0700."""
+    try:
+        # with TMPDIR=. the path would mean another directory to each program
+        temporary = Path(tempfile.gettempdir()).absolute()
+        _sweep(temporary)
+        return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=temporary))
+    except OSError as error:
+        raise TorcError(
+            f"There is no place for temporary files: {error.strerror}. Set TMPDIR to a directory of yours."
+        ) from error
 
 
 def _sweep(temporary: Path) -> None:

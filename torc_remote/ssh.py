@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import stat
 import subprocess
 import tempfile
@@ -93,6 +94,13 @@ def _options_of_new_clients() -> dict[str, str]:
     return {"StdinNull": "no", "ForkAfterAuthentication": "no"}
 
 
+def require_ssh() -> None:
+    """Raises TorcError where there is no ssh."""
+    if not shutil.which("ssh"):
+        path = os.environ.get("PATH", os.defpath)
+        raise TorcError(f"There is no ssh on this machine's PATH ({path}). Install the OpenSSH client.")
+
+
 def find_ssh_config(text: str | os.PathLike[str] | None) -> Path | None:
     """The absolute path of the ssh configuration that TORC_REMOTE_SSH_CONFIG names, None when it names none.
 
@@ -120,7 +128,8 @@ def default_control_dir(environ: Mapping[str, str], ssh_config: Path | None = No
         Path(runtime, "torc-remote", name) if _is_own_dir(runtime) else None,
         Path(home, ".cache", "torc-remote", "cm", name) if _is_own_dir(home) else None,
     ]
-    return next((path for path in candidates if path and _can_hold_sockets(path)), _in_tmp(name))
+    usable = (path for path in candidates if path and _can_hold_sockets(path) and _can_be_made(path))
+    return next(usable, None) or _in_tmp(name)
 
 
 def _is_own_dir(text: str) -> bool:
@@ -129,6 +138,12 @@ def _is_own_dir(text: str) -> bool:
         return os.path.isabs(text) and os.stat(text).st_uid == os.geteuid()  # noqa: PTH117, PTH116
     except OSError:
         return False
+
+
+def _can_be_made(path: Path) -> bool:
+    """Homes can be read-only, as in containers and in batch systems."""
+    there = next(parent for parent in (path, *path.parents) if os.path.exists(parent))  # noqa: PTH110 - never raises
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 
 def _can_hold_sockets(path: Path) -> bool:
@@ -153,6 +168,7 @@ def ensure_control_dir(path: Path) -> Path:
             return path
     except OSError as error:
         raise TorcError(
-            f"Cannot make the directory {path} for ssh's control sockets: {error.strerror}."
+            f"Cannot make the directory {path} for ssh's control sockets: {error.strerror}. "
+            "Set XDG_RUNTIME_DIR to a directory of yours."
         ) from error
     raise TorcError(f"{path}, meant for ssh's control sockets, is not a directory of yours; remove it.")

@@ -8,9 +8,11 @@ and privileges.
 
 import copy
 import os
+import signal
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Any, Self
 
 from ansible.errors import AnsibleActionFail
@@ -22,6 +24,7 @@ from ansible_collections.torc.remote.plugins.plugin_utils import answers
 Result = dict[str, Any]
 
 _NUMBER_BYTES = 4
+_LOOK_SECONDS = 0.2
 
 
 class HostTask(ActionBase):
@@ -44,7 +47,8 @@ class HostTask(ActionBase):
         """The task's result: that of the host, or in a play of the CLI that of the task as a whole."""
         result: Result = super().run(tmp, task_vars)
         self._variables = self._earlier = task_vars or {}
-        return result | (self._on_all_hosts() if self.BYPASS_HOST_LOOP else self._on_host())
+        with _ending_with(os.getppid()):
+            return result | (self._on_all_hosts() if self.BYPASS_HOST_LOOP else self._on_host())
 
     def _work(self) -> Result:
         raise NotImplementedError
@@ -100,7 +104,6 @@ class HostTask(ActionBase):
         codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
         if any(codes):
             message = f"not all hosts could be asked; the processes that ask ended with {codes}"
-            answers.append(path, self._task, None, {"failed": True, "msg": message})
             raise AnsibleActionFail(message)
 
     def _fork(
@@ -167,6 +170,22 @@ class HostTask(ActionBase):
         # these mean the task's own there
         del keys["timeout"], keys["retries"]
         return keys
+
+
+@contextmanager
+def _ending_with(parent: int) -> Iterator[None]:
+    """Raise KeyboardInterrupt once Ansible, which waits for us, is gone; our children notice when we are."""
+
+    def look(signum: int, frame: FrameType | None) -> None:
+        if os.getppid() != parent:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _summary(lines: Sequence[Mapping[str, Any]]) -> Result:

@@ -1,9 +1,21 @@
 """The controller's surroundings: what the user's account is set up for does not rule the play."""
 
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from tests.faults.hosts import with_ssh_config
-from tests.remote_support import Fleet
+import pytest
+
+from tests.fault_support import parent_of, stopped
+from tests.faults.hosts import connections, with_ssh_config, words
+from tests.remote_support import TORC, Fleet
+from tests.support import wait_until
+from torc_remote.sandbox import processes
 
 _HOSTILE = {
     "ANSIBLE_STRATEGY": "free",
@@ -17,11 +29,13 @@ _HOSTILE = {
     "PYTHONWARNINGS": "error",
     "LC_ALL": "C",
 }
+_CYCLE = (("run", "registered"), ("status", "running"), ("stop", "stopped"))
+_XDG = ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
 
 
 def _cycle(machines: Fleet) -> None:
     number = machines.sleeping(["sandbox1", "sandbox2"])
-    for operation, state in (("run", "registered"), ("status", "running"), ("stop", "stopped")):
+    for operation, state in _CYCLE:
         hosts = machines.hosts(operation, number)
         assert {host["state"] for host in hosts.values()} == {state}
 
@@ -35,3 +49,115 @@ def test_92_forwardings_in_the_ssh_configuration(fleet: Fleet) -> None:
     """A port forwarded for every host, with ExitOnForwardFailure, and no words of ssh's: all hosts are served."""
     forward = "Host *\n LocalForward 18889 localhost:8888\n ExitOnForwardFailure yes\n LogLevel QUIET\n"
     _cycle(with_ssh_config(fleet, forward, "forwarding"))
+
+
+def _start(
+    fleet: Fleet, shell: str, environment: Mapping[str, str], *words: object
+) -> "subprocess.Popen[bytes]":
+    """Start `torc WORDS` by a shell that runs ``shell`` first."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", f'{shell}\nexec "$@"', "sh", TORC, *map(str, words)],
+        cwd=fleet.directory,
+        env={**fleet.env(), **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def _hosts(fleet: Fleet, shell: str, environment: Mapping[str, str], *words: object) -> dict[str, Any]:
+    running = _start(fleet, shell, environment, "-f", "json", "remote", *words)
+    said, complaints = running.communicate(timeout=120)
+    assert said, complaints.decode()
+    # as bytes, whose encoding json finds out
+    return {host["host"]: host for host in json.loads(said)["hosts"]}
+
+
+_STATES = {
+    "no home, no locale, nothing to say it to": (
+        "unset HOME LANG LC_ALL XDG_RUNTIME_DIR; umask 077; trap '' HUP CHLD PIPE; exec 0<&- 2>&-; ulimit -n 64",
+        {"TMPDIR": "{odd}", "PYTHONIOENCODING": "utf-16", "PYTHONUTF8": "0"},
+    ),
+    "files where directories belong": (
+        "umask 000; trap '' INT TERM ALRM",
+        {**dict.fromkeys(("HOME", *_XDG), "{file}"), "TMPDIR": ".", "LC_ALL": "xx_YY.UTF-8"},
+    ),
+    "odd names and relative ones": (
+        "umask 777; unset LC_ALL LANG",
+        {
+            **dict.fromkeys(_XDG, "relative"),
+            "HOME": "{odd}",
+            "TMPDIR": "/nonexistent",
+            "LC_CTYPE": "en_US.ISO-8859-1",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("state", _STATES)
+def test_93_odd_states_of_the_controller(fleet: Fleet, tmp_path: Path, state: str) -> None:
+    """Locale, streams, umask, signals, limits, home and temporary directory in odd states: run, status, stop work."""
+    odd = tmp_path / "100% of {{ it }}, $HOME and 'more'" / ("long" * 40)
+    odd.mkdir(parents=True)
+    (tmp_path / "file").touch()
+    shell, settings = _STATES[state]
+    environment = {
+        name: value.replace("{odd}", str(odd)).replace("{file}", str(tmp_path / "file"))
+        for name, value in settings.items()
+    }
+    number = fleet.sleeping(["sandbox1"])
+    for operation, expected in _CYCLE:
+        host = _hosts(fleet, shell, environment, operation, number)["sandbox1"]
+        assert (host["state"], host["reason"]) == (expected, "")
+    assert not [*odd.iterdir(), *fleet.directory.glob("torc-play-*")]
+
+
+@pytest.mark.parametrize(
+    ("shell", "environment", "words"),
+    [
+        ("mkdir gone; cd gone; rmdir ../gone", {}, "The current directory has been removed"),
+        ("ulimit -f 0", {}, "There is no place for temporary files: "),
+        ("", {"PATH": ""}, "There is no ssh on this machine's PATH"),
+    ],
+)
+def test_93a_a_controller_that_lacks_something(
+    fleet: Fleet, shell: str, environment: dict[str, str], words: str
+) -> None:
+    """No current directory, no place for temporary files, no ssh: one sentence says so, exit code 1."""
+    number = fleet.workflow([{"name": "one", "command": "true"}], ["sandbox1"])
+    running = _start(fleet, shell, environment, "remote", "collect-logs", number, "-l", "logs")
+    said = running.communicate(timeout=60)[1].decode()
+    assert running.returncode == 1
+    assert said.startswith(f"Error: {words}")
+    assert said.count("\n") == 1
+
+
+def test_94_ansible_is_killed(fleet: Fleet, tmp_path: Path) -> None:
+    """Ansible gets SIGKILL: the processes that ask hosts for it end as well, and what was not answered is unknown."""
+    machines = with_ssh_config(fleet, "", "killed")
+    environment = {"TMPDIR": str(tmp_path)}
+    number = machines.sleeping(["sandbox1", "sandbox2"])
+    before = connections(machines, "sandbox2")
+    with stopped(machines.sandbox, "sandbox2"):
+        running = _start(machines, "", environment, "-f", "json", "remote", "status", number)
+        wait_until(lambda: connections(machines, "sandbox2") > before, 30)
+        os.kill(_ansible(running.pid), signal.SIGKILL)
+        started = processes.processes_with(f"TMPDIR={tmp_path}") - {running.pid}
+        wait_until(lambda: not [pid for pid in started if _asks(pid)], 10)
+        assert connections(machines, "sandbox2") == before
+    hosts = {host["host"]: host for host in json.loads(running.communicate()[0])["hosts"]}
+    assert hosts["sandbox2"]["state"] == "unknown"
+    assert running.returncode == 3
+    assert not list(tmp_path.iterdir())
+
+
+def _ansible(command: int) -> int:
+    """The process that runs Ansible for a command, a child of the launcher."""
+    found = {pid: parent_of(pid) for pid in processes.with_descendants([command]) if _asks(pid)}
+    launcher = next(pid for pid, parent in found.items() if parent == command)
+    return next(pid for pid, parent in found.items() if parent == launcher)
+
+
+def _asks(pid: int) -> bool:
+    """Whether it is a living process of a play; ssh's shared connections stay."""
+    return "torc_remote.launcher" in words(pid)

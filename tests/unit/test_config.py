@@ -1,5 +1,9 @@
 """Where settings come from, and which source wins (torc wire 1.1)."""
 
+import grp
+import os
+import pwd
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,7 +150,7 @@ def test_a_file_that_others_rule_is_not_read(
 ) -> None:
     path = tmp_path / "cwd/torc.toml"
     write_url(path, "cwd")
-    path.chmod(0o664)
+    path.chmod(0o646)
     assert load().api_url == DEFAULT_API_URL
     assert f"{path} is not read: other users may write it" in capsys.readouterr().err
     path.chmod(0o644)
@@ -155,6 +159,43 @@ def test_a_file_that_others_rule_is_not_read(
     if path.stat().st_uid:
         assert load().api_url == DEFAULT_API_URL
         assert f"{path} is not read: it belongs to another user" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "members", "read"),
+    [
+        ("alice", 1000, [], True),
+        ("alice", 1000, ["alice"], True),
+        ("alice", 1000, ["alice", "bob"], False),
+        ("users", 1000, [], False),
+        ("alice", 1001, [], False),
+    ],
+)
+def test_a_group_without_others_may_write_the_file(
+    load: Load,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    number: int,
+    members: list[str],
+    read: bool,
+) -> None:
+    """With the umask 002 and a group for each user, files are 0664."""
+    path = tmp_path / "cwd/torc.toml"
+    write_url(path, "cwd")
+    path.chmod(0o664)
+    user = pwd.struct_passwd(("alice", "x", 1000, 1000, "", "/", "/bin/sh"))
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: user)
+    monkeypatch.setattr("grp.getgrgid", lambda gid: grp.struct_group((name, "x", number, members)))
+    assert (load().api_url != DEFAULT_API_URL) is read
+    # user::rw-, user:4711:rw-, group::rw-, mask::rw-, other::r--
+    entries = ((1, 6, -1), (2, 6, 4711), (4, 6, -1), (16, 6, -1), (32, 4, -1))
+    rights = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    try:
+        os.setxattr(path, "system.posix_acl_access", rights)
+    except (OSError, AttributeError):
+        return  # a file system without such lists
+    assert load().api_url == DEFAULT_API_URL
 
 
 @pytest.mark.parametrize(

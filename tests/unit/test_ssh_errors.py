@@ -19,6 +19,7 @@ Offending ED25519 key in /home/u/.ssh/known_hosts:7
 Host key verification failed.
 """
 REMOVE = '  remove with:\n  ssh-keygen -f "/home/u/.ssh/known_hosts" -R "h1"\n'
+UNKNOWN_KEY = "its host key is not known here; log in once with ssh to compare and accept it"
 ANEW = "the host key has changed: the machine was set up anew, or another one answers in its place. "
 
 
@@ -40,7 +41,7 @@ ANEW = "the host key has changed: the machine was set up anew, or another one an
         (
             "kex_exchange_identification: read: Connection reset by peer\r\nConnection reset by 10.0.0.1 port 22\r\n",
             "Connection reset by 10.0.0.1 port 22 before the login. "
-            "Its sshd is busy (MaxStartups) or does not serve this address",
+            "Its sshd is busy (MaxStartups) or does not serve this address, or it is no sshd",
         ),
         (
             "ssh: connect to host bastion port 22: Connection refused\n" + BEHIND,
@@ -85,9 +86,10 @@ def test_what_may_be_over_in_a_second(said: str, reason: str) -> None:
         (
             "Received disconnect from 10.0.0.1 port 22:2: Too many authentication failures\n"
             "Disconnected from 10.0.0.1 port 22",
-            "Too many authentication failures",
+            "Too many authentication failures (ssh offers more keys than the host allows; "
+            "set IdentityFile and IdentitiesOnly yes for it in ~/.ssh/config)",
         ),
-        ("Host key verification failed.\n" + BEHIND, "the jump host failed: Host key verification failed"),
+        ("Host key verification failed.\n" + BEHIND, f"the jump host failed: {UNKNOWN_KEY}"),
         (
             "u@bastion: Permission denied (publickey).\n" + BEHIND,
             "the jump host failed: Permission denied (publickey)",
@@ -102,7 +104,8 @@ def test_what_may_be_over_in_a_second(said: str, reason: str) -> None:
         ),
         (
             'Load key "/home/u/.ssh/id": bad permissions\r\nu@h1: Permission denied (publickey).\r\n',
-            'Permission denied (publickey): Load key "/home/u/.ssh/id": bad permissions',
+            'Permission denied (publickey): Load key "/home/u/.ssh/id": bad permissions '
+            "(others may read it; chmod 600)",
         ),
         (
             "no such identity: /home/u/.ssh/x: No such file or directory\nu@h1: Permission denied (publickey).",
@@ -118,6 +121,37 @@ def test_what_may_be_over_in_a_second(said: str, reason: str) -> None:
             "Your account has expired; please contact your system administrator",
         ),
         ("No user exists for uid 4711", "No user exists for uid 4711"),
+        ("Host key verification failed.", UNKNOWN_KEY),
+        (
+            "Host key ED25519 SHA256:Ylq revoked by file /etc/revoked\nHost key verification failed.",
+            "Host key ED25519 SHA256:Ylq revoked by file /etc/revoked",
+        ),
+        (
+            "/c: line 1: Bad configuration option: bogus\n/c: terminating, 1 bad configuration options",
+            "/c: line 1: Bad configuration option: bogus",
+        ),
+        (
+            "u@h1: Permission denied (keyboard-interactive).",
+            "Permission denied (keyboard-interactive): a key alone does not open this account",
+        ),
+        (
+            "mux_client_request_session: session request failed: Session open refused by peer\n"
+            "Failed to connect to new control master",
+            "it opens no session for this account (Session open refused by peer); see MaxSessions in its sshd_config",
+        ),
+        (
+            "muxclient: master hello exchange failed\nFailed to connect to new control master",
+            "it ended the connection right after the login",
+        ),
+        (
+            "gateway: your ticket has expired\nbanner exchange: Connection to UNKNOWN port 65535: Broken pipe",
+            "the jump host failed: gateway: your ticket has expired",
+        ),
+        (
+            "Protocol major versions differ: 2 vs. 1\n"
+            "banner exchange: Connection to 10.0.0.1 port 22: could not read protocol version",
+            "banner exchange: Connection to 10.0.0.1 port 22: could not read protocol version",
+        ),
     ],
 )
 def test_what_stays_as_it_is(said: str, reason: str) -> None:

@@ -27,9 +27,20 @@ def report(error: BaseException) -> int:
     if isinstance(error, TorcError):
         say("\n".join([f"Error: {error}", *getattr(error, "__notes__", [])]), err=True)
         return error.exit_code
+    if isinstance(error, OSError) and _is_nowhere():
+        click.echo("Error: The current directory has been removed. Change to another one (cd).", err=True)
+        return 1
     kept = _keep("".join(traceback.format_exception(error)))
     say(f"Error: unexpected {type(error).__name__}: {error}. {kept}", err=True)
     return 1
+
+
+def _is_nowhere() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 - Path.cwd() is this
+    except OSError:
+        return True
+    return False
 
 
 def _keep(text: str) -> str:

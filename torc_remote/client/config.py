@@ -5,7 +5,9 @@ Precedence, highest first: command-line flag, ``TORC_API_URL`` and its siblings,
 built-in default.
 """
 
+import grp
 import os
+import pwd
 import shlex
 import stat
 import sys
@@ -169,9 +171,29 @@ def _distrust(path: Path, found: os.stat_result) -> str | None:
     """Why others could choose the server that gets the user's password."""
     if found.st_uid not in (os.geteuid(), 0):
         return "it belongs to another user"
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    alone = _is_private(found.st_gid) and not _has_acl(path)
+    others = stat.S_IWOTH if alone else stat.S_IWOTH | stat.S_IWGRP
+    if found.st_mode & others:
         return f"other users may write it (chmod go-w {shlex.quote(str(path))})"
     return None
+
+
+def _is_private(gid: int) -> bool:
+    """Whether a group is this user's own, of the same name and without another member, as most systems make them."""
+    try:
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(gid)
+    except KeyError:
+        return False
+    own = (user.pw_gid, user.pw_name) == (group.gr_gid, group.gr_name)
+    return own and set(group.gr_mem) <= {user.pw_name}
+
+
+def _has_acl(path: Path) -> bool:
+    """Whether more users than owner and group may have rights, of which the group's bits show the sum."""
+    try:
+        return bool(os.getxattr(path, "system.posix_acl_access"))
+    except (OSError, AttributeError):  # no list, no such lists here
+        return False
 
 
 def _found(keys: Mapping[str, _Key], environ: Mapping[str, str], files: _Files) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import ipaddress
 import logging
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -60,7 +61,8 @@ class Transport:
                 allow_redirects=False,
             )
         except (requests.RequestException, OSError) as error:
-            raise ServerError(_sentence(error, self.base_url, self.timeout)) from error
+            through = _through_proxy(self.base_url, self._session.proxies)
+            raise ServerError(_sentence(error, self.base_url, self.timeout) + through) from error
         return self._decoded(response, f"{method} {path}")
 
     def _decoded(self, response: requests.Response, what: str) -> Any:
@@ -97,6 +99,17 @@ def _session(settings: Settings) -> requests.Session:
 def _proxies(url: str) -> dict[str, str]:
     """The environment's proxies (HTTP_PROXY, NO_PROXY, ...), but never one for a server on this machine."""
     return {} if is_loopback(urlsplit(url).hostname or "") else requests.utils.get_environ_proxies(url)
+
+
+def _through_proxy(url: str, proxies: Mapping[str, str]) -> str:
+    """A sentence for an error whose reason may be the proxy; a password in its URL is not told."""
+    proxy = requests.utils.select_proxy(url, proxies)
+    if not proxy:
+        return ""
+    return (
+        f" The request went through the proxy {proxy.rpartition('@')[2]} of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY; "
+        f"NO_PROXY={urlsplit(url).hostname} avoids it."
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -138,8 +151,10 @@ def _sentence(error: Exception, url: str, timeout: tuple[float, float]) -> str:
         error, (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)
     ):
         return f"The answer of the torc server at {url} was cut off in the middle. Try again."
+    if isinstance(error, (requests.exceptions.InvalidProxyURL, requests.exceptions.InvalidSchema)):
+        return f"The environment's proxy can't be used: {_reason(_cause(error))}."
     if isinstance(error, requests.exceptions.InvalidURL):
-        return f"The server's URL can't be used: {url}"
+        return f"The server's URL can't be used: {url} ({_reason(_cause(error))})."
     return (
         f"Cannot reach the torc server at {url}: {_reason(_cause(error))}. "
         "Is it running, and is --url (or TORC_API_URL) right?"
