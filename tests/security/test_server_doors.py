@@ -170,6 +170,9 @@ def test_all_files_are_private_and_one_server_has_them(start_server: StartServer
     database.with_name("torc.db.lock").symlink_to(target)
     assert "can't be opened" in not_opened(database)
     assert target.read_text() == "precious"
+    target.chmod(0o644)
+    assert "can't be used as the server's database" in not_opened(target)
+    assert oct(target.stat().st_mode & 0o777) == "0o644"  # it is none of ours
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/null"), tmp_path, tmp_path / "nowhere" / "torc.db"):
         assert "can't be opened" in not_opened(path)

@@ -70,7 +70,7 @@ def run(
     \b
     Example:
       torc server run
-      torc server run --host 0.0.0.0 --password-file secret --database torc.db
+      torc server run --host 0.0.0.0 --password-file secret --database ~/torc.db
     """
     password = _read_or_make(password_file) if password_file else app.settings.password or ""
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from torc_remote.builtin.server.errors import not_found
-from torc_remote.builtin.server.private_files import lock_privately
+from torc_remote.builtin.server.private_files import DatabaseLock
 from torc_remote.errors import TorcError
 
 SCHEMA_VERSION = 3
@@ -65,7 +65,7 @@ class Database:
     def __init__(self, path: Path) -> None:
         # SQLite names the files beside it by this name, whatever link leads here.
         self.path = path.resolve()
-        self._lock = lock_privately(self.path)
+        self._lock = DatabaseLock(self.path)
         self.writer = ThreadPoolExecutor(1, "writer")
         self._writing = threading.Lock()
         self._readers = threading.local()
@@ -75,10 +75,13 @@ class Database:
             self._connection.execute("PRAGMA journal_mode = WAL")
             # No request waits for the disk: _sync does.
             self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._lock.make_private()
         except sqlite3.Error as error:
             raise TorcError(
                 f"{path} can't be used as the server's database ({error}); name another --database."
             ) from error
+        except OSError as error:
+            raise TorcError(f"{path} can't be kept from other users: {error.strerror}.") from error
         self._closed = False
         self._unsynced = threading.Event()
         self._syncing = threading.Thread(target=self._sync, daemon=True)

@@ -33,7 +33,7 @@ class Doors:
         self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or say why not: 403, 400 or 415."""
+        """Pass the request on, or say why not: 403 or 415."""
         if scope["type"] != "http":
             return
 
@@ -42,10 +42,10 @@ class Doors:
                 scope[STRANGER] = True
             await send(message)
 
-        answer = self._refusal(scope["method"], Headers(scope=scope), scope["path"], scope["query_string"])
+        answer = self._refusal(scope["method"], Headers(scope=scope))
         await (answer or self._app)(scope, receive, note_and_send)
 
-    def _refusal(self, method: str, headers: Headers, path: str, query: bytes) -> Response | None:
+    def _refusal(self, method: str, headers: Headers) -> Response | None:
         host = headers.get("host", "")
         if self._names is not None and _name(host) not in self._names:
             return _error(
@@ -57,8 +57,6 @@ class Doors:
         site = headers.get("sec-fetch-site", "none")
         if origin.lower().partition("://")[2] != host.lower() or site not in ("none", "same-origin"):
             return _error(403, "This server answers no web pages of other sites.")
-        if "\0" in path or b"%00" in query:
-            return _error(400, "A URL of this server holds no NUL character.")
         if method not in _READING and not _is_json(headers):
             return PlainTextResponse("Expected request with `Content-Type: application/json`", 415)
         return None

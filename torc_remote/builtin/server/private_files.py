@@ -16,53 +16,51 @@ _LOCK_BYTE = 2**62
 
 
 class DatabaseLock:
-    """What keeps a second server away; SQLite's connections must be closed before it is."""
-
-    def __init__(self, *files: IO[bytes]) -> None:
-        self._files = files
-
-    def close(self) -> None:
-        """Let another server in."""
-        for file in self._files:
-            file.close()
-
-
-def lock_privately(path: Path) -> DatabaseLock:
-    """Make or take the database file and the files beside it, with mode 0600, for this server alone.
+    """Keeps a second server away; SQLite's connections must be closed before it is.
 
     A byte of the file itself is locked, so that its name does not matter; and the file beside it, where older versions
     look. Raises TorcError if another server has it, or if it is no file of its own.
     """
-    try:
-        with contextlib.ExitStack() as opened:
-            beside = opened.enter_context(_open(path.with_name(path.name + ".lock"), os.O_CREAT))
-            fcntl.flock(beside, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            database = opened.enter_context(_open(path, os.O_CREAT))
-            _lock_byte(database)
-            for ending in ("-wal", "-shm", "-journal"):
-                with contextlib.suppress(FileNotFoundError):
-                    _open(path.with_name(path.name + ending)).close()
-            _check_single(path, database)
-            opened.pop_all()
-    except BlockingIOError as error:
-        raise TorcError(f"Another server is using {path}; stop it, or name another --database.") from error
-    except OSError as error:
-        raise TorcError(
-            f"The database {path} can't be opened: {error.strerror} ({error.filename})."
-        ) from error
-    return DatabaseLock(database, beside)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            with contextlib.ExitStack() as opened:
+                beside = opened.enter_context(_open(path.with_name(path.name + ".lock")))
+                fcntl.flock(beside, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                database = opened.enter_context(_open(path))
+                _lock_byte(database)
+                _check_single(path, database)
+                self._opened = opened.pop_all()
+        except BlockingIOError as error:
+            raise TorcError(
+                f"Another server is using {path}; stop it, or name another --database."
+            ) from error
+        except OSError as error:
+            raise TorcError(f"The database {path} can't be opened: {error.strerror}.") from error
+        self._files = (database, beside)
+
+    def make_private(self) -> None:
+        """Take the files that were there before from others; SQLite gives new ones the database's mode."""
+        for file in self._files:
+            os.fchmod(file.fileno(), _MODE)
+        for ending in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                # not by opening it: with the file closed again SQLite would lose its locks
+                self._path.with_name(self._path.name + ending).chmod(_MODE)
+
+    def close(self) -> None:
+        """Let another server in."""
+        self._opened.close()
 
 
-def _open(path: Path, more: int = 0) -> IO[bytes]:
+def _open(path: Path) -> IO[bytes]:
     # O_NONBLOCK: a named pipe would wait for somebody to read.
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | more
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     file = os.fdopen(os.open(path, flags, _MODE), "rb", buffering=0)
-    with contextlib.ExitStack() as opened:
-        opened.push(file)
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(0, "it is no regular file", str(path))
-        os.fchmod(file.fileno(), _MODE)
-        opened.pop_all()
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(0, "it is no regular file")
     return file
 
 

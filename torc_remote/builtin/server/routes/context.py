@@ -63,8 +63,8 @@ def _checked(value: Any) -> Iterable[Any]:
     if isinstance(value, list):
         return value
     if isinstance(value, str):
-        if "\0" in value or not _is_text(value):
-            raise HTTPException(400, "a text holds the character NUL or half a surrogate pair")
+        if not _is_text(value):
+            raise HTTPException(400, "a text holds half a surrogate pair")
     elif isinstance(value, float) and not math.isfinite(value):
         raise HTTPException(400, "not a finite number")
     return ()
