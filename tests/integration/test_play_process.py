@@ -224,7 +224,7 @@ def test_no_room_for_the_files_of_a_play(tidy: Fleet, temporary: Path) -> None:
         ["bash", "-c", command], env=tidy.env(), capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: There is no place for temporary files: File too large.")
+    assert done.stderr.startswith("Error: Cannot write into ") and done.stderr.endswith(": File too large.\n")
     assert not any(temporary.iterdir())
 
 
