@@ -95,10 +95,8 @@ def test_stop_leaves_no_job_running_and_no_node_active_although_two_workers_neve
     assert active_nodes(rest, number) == []
     assert not any(is_alive(host["pid"]) for host in started.values())
 
-    commands = re.findall(
-        r"torc (workflows reset-status \d+ \S+ \S+), then torc (remote run \d+)", stopped.stderr
-    )
-    reset, run = (command.split() for command in commands[0])
+    commands = re.findall(r"^ +torc (.*)$", stopped.stderr, re.MULTILINE)
+    reset, run = (command.split() for command in commands)
     fleet.torc(*reset, "--no-prompts")
     fleet.torc(*run)
     wait_for_states(rest, number, {"sleep": "running"})
