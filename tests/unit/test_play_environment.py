@@ -29,12 +29,9 @@ def test_the_locale_is_one_that_the_system_has(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_the_users_locale_comes_back_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    monkeypatch.setenv("LC_TIME", "C")
+    monkeypatch.setattr(os, "environ", {"LC_ALL": "C.UTF-8", "LC_TIME": "C", "HOME": "/home/u"})
     restore_locale({"LANG": "de_DE"})
-    assert {name: value for name, value in os.environ.items() if name.startswith(("LC_", "LANG"))} == {
-        "LANG": "de_DE"
-    }
+    assert os.environ == {"LANG": "de_DE", "HOME": "/home/u"}
 
 
 def test_the_collection_is_found_beside_the_package() -> None:

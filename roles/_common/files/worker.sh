@@ -355,10 +355,11 @@ runs_workflow() {
     END { exit !(torc && run) }'
 }
 
-# words_of PID: the words of its command line, one a line; ps tells no space in a word from one between words
+# words_of PID: the words of its command line, one a line, and none of a process that has just ended; ps tells no space
+# in a word from one between words
 words_of() {
   if [ -r "$proc/$1/cmdline" ]; then
-    tr '\000' '\n' <"$proc/$1/cmdline"
+    { tr '\000' '\n' <"$proc/$1/cmdline"; } 2>/dev/null
   else
     LC_ALL=C ps -o args= -p "$1" | tr ' ' '\n'
   fi
