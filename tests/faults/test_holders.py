@@ -5,6 +5,7 @@ import signal
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 import requests
 
 from tests.conftest import Server, StartServer
@@ -35,6 +36,7 @@ def test_81_released_by_mistake(server: Server, tmp_path: Path) -> None:
     assert f"Error: Compute node {node['id']} is inactive: its worker is thought to be gone" in alive.log
 
 
+@pytest.mark.slow
 def test_80_killed_between_claim_and_start(fleet: Fleet) -> None:
     """A worker is killed when it has claimed many jobs and started few: `stop` gives back the rest, which the workers
     of other hosts run, and does not touch what those have claimed.

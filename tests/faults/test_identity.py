@@ -151,6 +151,7 @@ one are not deleted under the other's worker."""
             fleet.hosts("stop", number)
 
 
+@pytest.mark.slow
 def test_36_two_servers_with_the_same_workflow_id(
     fleet: Fleet, start_server: StartServer, tmp_path: Path
 ) -> None:

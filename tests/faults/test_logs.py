@@ -108,6 +108,7 @@ beside the new one; a damaged archive is fetched again."""
     assert list(content(third["sandbox1"]["archive"]).values()) == [b"a line\n"]
 
 
+@pytest.mark.slow
 def test_46_two_gigabytes(fleet: Fleet, tmp_path: Path) -> None:
     """Logs of 2 GB are streamed: no process here needs more memory for them than for small ones."""
     number, logs = with_logs(fleet, ["sandbox1"])

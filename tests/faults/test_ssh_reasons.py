@@ -117,6 +117,7 @@ def _restart(sandbox: Sandbox, host: str, change: Callable[[str], str]) -> None:
     config.write_text(text)
 
 
+@pytest.mark.slow
 def test_95a_refusals_of_hosts(fleet: Fleet, tmp_path: Path) -> None:
     """No sessions, no shell, a second factor, a banner that lies, no sftp: each host is reported with its reason."""
     banner = tmp_path / "banner"
