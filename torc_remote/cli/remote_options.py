@@ -127,9 +127,11 @@ def _workers_or_advice(app: App, workflow_id: int, limit: str | None) -> list[st
     try:
         return configured_workers(app, workflow_id, limit)
     except ApiError as error:
-        if error.status != HTTPStatus.NOT_FOUND or click.get_current_context().command.name == "install":
+        # a URL that no torc server is behind gives a 404 as well
+        unknown = error.status == HTTPStatus.NOT_FOUND and "not found" in str(error)
+        if not unknown or click.get_current_context().command.name == "install":
             raise
-        raise TorcError(f"{error} If it was deleted, name its machines with --workers FILE.") from None
+        raise TorcError(f"{error}. If it was deleted, name its machines with --workers FILE.") from None
 
 
 def configured_workers(app: App, workflow_id: int, limit: str | None) -> list[str]:
