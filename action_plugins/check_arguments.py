@@ -20,7 +20,8 @@ from pathlib import Path
 
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.torc.remote.plugins.plugin_utils.controller_task import ControllerTask, Result
+from ansible_collections.torc.remote.plugins.plugin_utils.controller_task import ControllerTask
+from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
 
 _ROLES = Path(__file__).parents[2] / "roles"
 

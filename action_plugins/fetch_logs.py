@@ -42,12 +42,11 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible_collections.torc.remote.plugins.action.run_script import ActionModule as RunScript
 from ansible_collections.torc.remote.plugins.action.run_script import LinkError
+from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
 
 from torc_remote.archives import ArchiveError, Shelf, archive_name
 from torc_remote.errors import TorcError
 from torc_remote.transfer import Meeting, at_most, check_room, new_meeting, plain_path
-
-Result = dict[str, Any]
 
 
 class ActionModule(RunScript):

@@ -18,8 +18,7 @@ author: The torc-remote developers
 from typing import Any
 
 from ansible_collections.torc.remote.plugins.action.run_script import ActionModule as RunScript
-
-Result = dict[str, Any]
+from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
 
 
 class ActionModule(RunScript):

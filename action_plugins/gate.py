@@ -14,7 +14,8 @@ notes:
 author: The torc-remote developers
 """
 
-from ansible_collections.torc.remote.plugins.plugin_utils.controller_task import ControllerTask, Result
+from ansible_collections.torc.remote.plugins.plugin_utils.controller_task import ControllerTask
+from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
 
 
 class ActionModule(ControllerTask):
@@ -23,8 +24,9 @@ class ActionModule(ControllerTask):
     _VALID_ARGS: frozenset[str] = frozenset()
 
     def _work(self) -> Result:
-        unfit = [host for host in self.all_hosts if host not in self.hosts]
-        if not unfit or (self._flag("torc_keep_going") and self.hosts):
+        fit = self.hosts
+        unfit = [host for host in self.all_hosts if host not in fit]
+        if not unfit or (self._flag("torc_keep_going") and fit):
             return {}
         names = ", ".join(unfit)
         return {

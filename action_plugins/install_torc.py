@@ -32,6 +32,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible_collections.torc.remote.plugins.action.run_script import ActionModule as RunScript
 from ansible_collections.torc.remote.plugins.action.run_script import LinkError
+from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
 
 from torc_remote import __version__
 from torc_remote.archives import checksum
@@ -39,8 +40,6 @@ from torc_remote.builtin.worker.zipapp_builder import build_zipapp
 from torc_remote.errors import TorcError
 from torc_remote.executables import require_program
 from torc_remote.transfer import Meeting, new_meeting, plain_path
-
-Result = dict[str, Any]
 
 
 class ActionModule(RunScript):

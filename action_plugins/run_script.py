@@ -67,7 +67,6 @@ state:
 
 import functools
 import gc
-import os
 import random
 import resource
 import signal
@@ -81,7 +80,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ansible.errors import AnsibleConnectionFailure
-from ansible_collections.torc.remote.plugins.plugin_utils.host_task import HostTask
+from ansible_collections.torc.remote.plugins.plugin_utils.host_task import HostTask, regularly
+from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
 
 from torc_remote import script as frame
 from torc_remote.answers import MAX_ANSWER, AnswerError, read_answer
@@ -95,13 +95,10 @@ from torc_remote.ssh_errors import explain
 # garbage collector, so their pages stay shared.
 gc.freeze()
 
-Result = dict[str, Any]
-
 # The pauses before another try, in seconds: a random part, so that many hosts behind one bastion don't come at once.
 _PAUSES = ((0.2, 1.0), (1.0, 3.0))
 # What this process may grow by for one host, in bytes. Ansible keeps all that a host says in memory.
 _MAX_GROWTH = 64 * 1024 * 1024
-_LOOK_SECONDS = 0.2
 _LONGEST_LINE = 300
 _LONGEST_REASON = 1000
 # what ssh says at the first connection
@@ -291,17 +288,13 @@ class _LimitError(BaseException):
 def _time_limit(seconds: int) -> Iterator[None]:
     """Raise _LimitError after so many seconds (0: never), or when what a host says makes this process grow too much.
 
-    KeyboardInterrupt when the process that waits for the answer is gone.
     (A task's own timeout would be one more template, and Ansible has no bound on what a host says.)
     """
     deadline = time.monotonic() + seconds
     largest = _peak() + _MAX_GROWTH
-    parent = os.getppid()
 
-    def look(signum: int, frame: FrameType | None) -> None:
+    def look() -> None:
         nonlocal largest
-        if os.getppid() != parent:
-            raise KeyboardInterrupt
         if seconds and time.monotonic() > deadline:
             signal.setitimer(signal.ITIMER_REAL, 0)
             raise _LimitError(f"no answer within {seconds} s")
@@ -309,12 +302,8 @@ def _time_limit(seconds: int) -> Iterator[None]:
             largest = peak + _MAX_GROWTH
             raise _LimitError("the host says more than any answer could be; nothing of it was kept")
 
-    signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
-    try:
+    with regularly(look):
         yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _peak() -> int:

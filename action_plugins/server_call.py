@@ -48,30 +48,23 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible_collections.torc.remote.plugins.plugin_utils import answers
 from ansible_collections.torc.remote.plugins.plugin_utils.controller_task import ControllerTask
+from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
 
-try:
-    from torc_remote.client.api import Json, TorcClient
-    from torc_remote.client.claims import Claim, Claims, make_claims, read_claim
-    from torc_remote.client.errors import ApiError
-    from torc_remote.client.handoff import play_settings
-    from torc_remote.client.lifecycle import (
-        ensure_runnable,
-        release_compute_node,
-        unassigned_jobs,
-        worker_version,
-    )
-    from torc_remote.client.registrations import NamedNode, find_nodes
-    from torc_remote.errors import TorcError
-    from torc_remote.script import printable
-except ImportError as error:
-    raise AnsibleActionFail(
-        "The collection torc.remote needs its Python package in Ansible's own interpreter: pip install torc-remote"
-    ) from error
-
-Result = dict[str, Any]
+from torc_remote.client.api import Json, TorcClient
+from torc_remote.client.claims import Claim, Claims, make_claims, read_claim
+from torc_remote.client.errors import ApiError
+from torc_remote.client.handoff import play_settings
+from torc_remote.client.lifecycle import (
+    ensure_runnable,
+    release_compute_node,
+    unassigned_jobs,
+    worker_version,
+)
+from torc_remote.client.registrations import NamedNode, find_nodes
+from torc_remote.errors import TorcError
+from torc_remote.script import printable
 
 
 class ActionModule(ControllerTask):

@@ -25,7 +25,8 @@ msg:
 
 from collections import ChainMap
 
-from ansible_collections.torc.remote.plugins.plugin_utils.controller_task import ControllerTask, Result
+from ansible_collections.torc.remote.plugins.plugin_utils.controller_task import ControllerTask
+from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
 
 
 class ActionModule(ControllerTask):
@@ -34,6 +35,8 @@ class ActionModule(ControllerTask):
     _VALID_ARGS = frozenset(("answers",))
 
     def _work(self) -> Result:
+        if self.by_cli:
+            return {}
         names = reversed(self._task.args["answers"])
         given = [self.answers(name) for name in names]
         lines = {

@@ -27,9 +27,9 @@ BAD = ("failed", "unreachable")
 """How a host can have answered that leaves the play."""
 
 
-def append(path: str, task: Any, host: str | None, result: Result, name: str | None = None) -> None:
+def append(path: str, task: Any, host: str | None, result: Result) -> None:
     """Add what ``task`` learned of ``host`` (None: of the play)."""
-    _append(path, task, host, status(result), result, registered_name(task) if name is None else name)
+    _append(path, task, host, status(result), result, registered_name(task))
 
 
 def append_begin(path: str, task: Any) -> None:

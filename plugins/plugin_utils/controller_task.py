@@ -1,22 +1,18 @@
 """The base of the tasks that run once, on the controller, for all hosts of a play."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
-from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.action import ActionBase
 from ansible_collections.torc.remote.plugins.plugin_utils import answers
+from ansible_collections.torc.remote.plugins.plugin_utils.play_task import PlayTask, Result
 
-Result = dict[str, Any]
 
-
-class ControllerTask(ActionBase):
+class ControllerTask(PlayTask):
     """A task for the whole play; subclasses have ``_work``."""
 
     BYPASS_HOST_LOOP = True
     _requires_connection = False
-    _supports_check_mode = True
-    _supports_async = False
 
     by_cli = answers.FILE is not None
     """Whether the CLI launched the play."""
@@ -30,15 +26,9 @@ class ControllerTask(ActionBase):
             answers.append(answers.FILE, self._task, None, result)
         return result
 
-    def _work(self) -> Result:
-        raise NotImplementedError
-
-    def _value(self, name: str) -> Any:
-        """A variable's value, None for an undefined one. Secrets are no options of the task, which Ansible shows."""
-        return self._templar.template(self._variables.get(name))
-
-    def _flag(self, name: str) -> bool:
-        return bool(boolean(self._value(name) or False))
+    @cached_property
+    def _earlier(self) -> answers.Earlier:
+        return answers.Earlier()
 
     @property
     def all_hosts(self) -> list[str]:
@@ -49,14 +39,12 @@ class ControllerTask(ActionBase):
     @property
     def hosts(self) -> list[str]:
         """The hosts that have not failed so far."""
-        failed = answers.Earlier().failed if self.by_cli else set()
-        return [host for host in self._variables["ansible_play_hosts"] if host not in failed]
+        return [host for host in self._variables["ansible_play_hosts"] if host not in self._earlier.failed]
 
     def answers(self, name: str) -> dict[str, answers.Result]:
         """By host, what it answered to the task that registers ``name``, also where that failed."""
         if self.by_cli:
-            earlier = answers.Earlier()
-            found = {host: earlier.of(host).get(name) for host in self.all_hosts}
+            found = {host: self._earlier.of(host).get(name) for host in self.all_hosts}
         else:
             hostvars = self._variables["hostvars"]
             found = {host: hostvars[host].get(name) for host in self.all_hosts}

@@ -10,24 +10,22 @@ import copy
 import os
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Self
 
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import become_loader, connection_loader
 from ansible_collections.torc.remote.plugins.plugin_utils import answers
-
-Result = dict[str, Any]
+from ansible_collections.torc.remote.plugins.plugin_utils.play_task import PlayTask, Result
 
 _NUMBER_BYTES = 4
 _LOOK_SECONDS = 0.2
 
 
-class HostTask(ActionBase):
+class HostTask(PlayTask):
     """A task on each host of the play; subclasses have ``_work``.
 
     Two arguments are common: ``needs`` names the variable that an earlier task registered, and a host without an answer
@@ -36,32 +34,23 @@ class HostTask(ActionBase):
 
     BYPASS_HOST_LOOP = answers.FILE is not None
     _requires_connection = True
-    _supports_check_mode = True
-    _supports_async = False
     COMMON_ARGS = frozenset(("needs", "state"))
 
-    _variables: Mapping[str, Any]
     _earlier: Mapping[str, answers.Result]
 
     def run(self, tmp: str | None = None, task_vars: Mapping[str, Any] | None = None) -> Result:
         """The task's result: that of the host, or in a play of the CLI that of the task as a whole."""
         result: Result = super().run(tmp, task_vars)
         self._variables = self._earlier = task_vars or {}
-        with _ending_with(os.getppid()):
+        with regularly():
             return result | (self._on_all_hosts() if self.BYPASS_HOST_LOOP else self._on_host())
-
-    def _work(self) -> Result:
-        raise NotImplementedError
 
     def _value(self, name: str) -> Any:
         """A variable's value, None for an undefined one; ``NAME.KEY`` is part of an earlier task's answer."""
         earlier, dot, key = name.partition(".")
         if dot:
             return self._earlier.get(earlier, {}).get(key)
-        return self._templar.template(self._variables.get(name))
-
-    def _flag(self, name: str) -> bool:
-        return bool(boolean(self._value(name) or False))
+        return super()._value(name)
 
     def _on_host(self) -> Result:
         return self._work() if self._is_wanted() else {"skipped": True}
@@ -103,8 +92,9 @@ class HostTask(ActionBase):
         os.close(fill)
         codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
         if any(codes):
-            message = f"not all hosts could be asked; the processes that ask ended with {codes}"
-            raise AnsibleActionFail(message)
+            raise AnsibleActionFail(
+                f"not all hosts could be asked; the processes that ask ended with {codes}"
+            )
 
     def _fork(
         self, hosts: Sequence[str], earlier: answers.Earlier | None, path: str, waiting: int, fill: int
@@ -173,19 +163,26 @@ class HostTask(ActionBase):
 
 
 @contextmanager
-def _ending_with(parent: int) -> Iterator[None]:
-    """Raise KeyboardInterrupt once Ansible, which waits for us, is gone; our children notice when we are."""
+def regularly(look: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Call ``look`` again and again, and raise KeyboardInterrupt once the process that waits for this one is gone.
 
-    def look(signum: int, frame: FrameType | None) -> None:
+    One within another takes its place meanwhile.
+    """
+    parent = os.getppid()
+
+    def tick(signum: int, frame: FrameType | None) -> None:
         if os.getppid() != parent:
             raise KeyboardInterrupt
+        look()
 
-    signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
+    handler = signal.signal(signal.SIGALRM, tick)
+    timer = signal.setitimer(signal.ITIMER_REAL, _LOOK_SECONDS, _LOOK_SECONDS)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, *timer)
 
 
 def _summary(lines: Sequence[Mapping[str, Any]]) -> Result:
