@@ -90,6 +90,7 @@ from torc_remote.client.handoff import play_keys, play_settings, worker_environm
 from torc_remote.errors import TorcError
 from torc_remote.family import kill_children
 from torc_remote.ssh_errors import explain
+from torc_remote.text import one_line, printable
 
 # Ansible imports this in the process that forks one for each host. What is frozen is left alone by the children's
 # garbage collector, so their pages stay shared.
@@ -109,7 +110,7 @@ class LinkError(AnsibleConnectionFailure):
     """The host did not answer. ``unknown``: what was sent may have changed something there. ``hung``: time ran out."""
 
     def __init__(self, reason: str, unknown: bool = False, hung: bool = False) -> None:
-        reason = frame.one_line(reason[:_LONGEST_REASON])
+        reason = one_line(reason[:_LONGEST_REASON])
         if unknown:
             reason += ". Whether the script ran is unknown; run the command again, it looks first"
         super().__init__(reason)
@@ -151,7 +152,7 @@ class ActionModule(HostTask):
         except _LimitError as error:  # between two calls of the host
             return LinkError(str(error)).result
         except TorcError as error:
-            return {"failed": True, "state": "failed", "msg": frame.one_line(str(error))}
+            return {"failed": True, "state": "failed", "msg": one_line(str(error))}
 
     def _act(self, args: Mapping[str, Any]) -> Result:
         changing = args.get("changes_in")
@@ -352,7 +353,7 @@ def _incomplete(noise: str, executed: Mapping[str, Any]) -> str:
             "let it do so only where the session is interactive"
         )
     lines = [line for line in text.splitlines() if not line.startswith(_OWN_WORDS)]
-    said = [frame.printable(line[:_LONGEST_LINE]) for line in lines[-3:]]
+    said = [printable(line[:_LONGEST_LINE], keep="\t") for line in lines[-3:]]
     return f"the host's shell did not run the script to its end (exit code {executed['rc']}). It said: " + (
         " / ".join(said) or "nothing"
     )

@@ -64,7 +64,7 @@ from torc_remote.client.lifecycle import (
 )
 from torc_remote.client.registrations import NamedNode, find_nodes
 from torc_remote.errors import TorcError
-from torc_remote.script import printable
+from torc_remote.text import printable
 
 
 class ActionModule(ControllerTask):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torc_remote.errors import TorcError
-from torc_remote.script import printable
+from torc_remote.text import printable
 
 MAX_ANSWER = 1024 * 1024
 """Characters of a whole answer with all that login files print; what is packed into an answer is the longest."""
@@ -55,7 +55,7 @@ class Text:
             raise ValueError("has several lines")
         if len(text) > self.size:
             raise ValueError(f"is longer than {self.size} characters")
-        return printable(text)
+        return printable(text, keep="\n\t")
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string"}

@@ -15,8 +15,8 @@ from torc_remote.deploy import HostAnswer, Play, PlayError, run_play
 from torc_remote.errors import TorcError
 from torc_remote.executables import require_program
 from torc_remote.inventory import Inventory, WorkflowWorkers, build_inventory
-from torc_remote.script import one_line, printable
 from torc_remote.ssh import SshOptions, default_control_dir, ensure_control_dir, find_ssh_config, require_ssh
+from torc_remote.text import one_line, printable
 from torc_remote.workers import WorkerAddress, shown
 
 if TYPE_CHECKING:

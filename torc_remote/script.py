@@ -110,20 +110,3 @@ def parse_answer(nonce: str, stdout: str) -> Answer:
         lines.setdefault(key, []).append(value)
     complete = lines.pop("end", None) == ["1"]
     return Answer({key: "\n".join(value) for key, value in lines.items()}, complete, "\n".join(noise))
-
-
-def printable(text: str) -> str:
-    """The text with control characters and undecodable bytes escaped, safe for a terminal and for JSON."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char
-        if char in "\n\t" or (char.isprintable() and not 0xD800 <= ord(char) <= 0xDFFF)
-        else ascii(char)[1:-1]
-        for char in text
-    )
-
-
-def one_line(text: str) -> str:
-    """Printable text whose lines follow each other, so that nobody's words pass for a line of somebody else."""
-    return printable(" / ".join(filter(None, map(str.strip, text.splitlines()))).replace("\t", " "))

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from torc_remote.script import printable
+from torc_remote.text import printable
 
 SECONDS = 60.0
 """How long one archive is looked at; about 10 GB of logs are read in this time."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from torc_remote.errors import TorcError
+from torc_remote.text import printable
 
 if TYPE_CHECKING:
     from torc_remote.cli.app import App
@@ -153,11 +154,6 @@ def _text(item: Json, field: str | Callable[[Json], Any]) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else str(value)
-
-
-def printable(text: str, keep: str = "") -> str:
-    """Names come from a shared database: no line feed or escape sequence of theirs may reach the terminal."""
-    return "".join(char if char.isprintable() or char in keep else repr(char)[1:-1] for char in text)
 
 
 def _width(text: str) -> int:

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from torc_remote.cli.app import App
-from torc_remote.cli.output import printable, say
+from torc_remote.cli.output import say
+from torc_remote.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress

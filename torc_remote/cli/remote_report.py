@@ -8,8 +8,9 @@ import click
 
 from torc_remote.cli.app import App
 from torc_remote.cli.failed_hosts import keep_failed_hosts
-from torc_remote.cli.output import moment, print_json, printable, say, table
+from torc_remote.cli.output import moment, print_json, say, table
 from torc_remote.operations import HostResult, Report
+from torc_remote.text import printable
 
 Words = Callable[[HostResult], str]
 

@@ -1,6 +1,5 @@
 """`torc remote run`."""
 
-import ipaddress
 import os
 import subprocess
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from torc_remote.cli.remote_options import (
     verbose,
 )
 from torc_remote.cli.selection import resolve_workflow_id
+from torc_remote.loopback import is_loopback
 
 if TYPE_CHECKING:
     from torc_remote.operations import HostResult, Report
@@ -194,7 +194,7 @@ def _say(host: "HostResult") -> str:
 def _warn_of_localhost(url: str, workers: Sequence[str]) -> None:
     """A worker on another machine would look for the server on its own."""
     host = urlsplit(url).hostname or ""
-    if not _is_loopback(host) or all(_is_loopback(_real_host(worker)) for worker in workers[:_LOOKED_UP]):
+    if not is_loopback(host) or all(is_loopback(_real_host(worker)) for worker in workers[:_LOOKED_UP]):
         return
     say(
         f"Warning: the workers are told that the server is at {host}, which on their machines is themselves. "
@@ -202,13 +202,6 @@ def _warn_of_localhost(url: str, workers: Sequence[str]) -> None:
         f"    --worker-url http://{os.uname().nodename}:{urlsplit(url).port or 80}/torc-service/v1",
         err=True,
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _real_host(worker: str) -> str:

@@ -5,8 +5,8 @@ import sys
 import click
 
 from torc_remote.cli.app import App
-from torc_remote.cli.output import printable
 from torc_remote.errors import TorcError
+from torc_remote.text import printable
 
 SHOWN = 50
 

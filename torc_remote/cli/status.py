@@ -6,8 +6,9 @@ import click
 
 from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.options import TorcCommand
-from torc_remote.cli.output import duration, print_json, printable, say
+from torc_remote.cli.output import duration, print_json, say
 from torc_remote.cli.selection import resolve_workflow_id
+from torc_remote.text import printable
 
 
 @click.command(cls=TorcCommand)

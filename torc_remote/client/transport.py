@@ -1,6 +1,5 @@
 """One HTTP request to a torc server: session, authentication, TLS, retries, and errors in plain sentences."""
 
-import ipaddress
 import logging
 import ssl
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from torc_remote import __version__
 from torc_remote.client.config import Settings
 from torc_remote.client.errors import ApiError, ServerError
 from torc_remote.errors import UsageError
+from torc_remote.loopback import is_loopback
 
 Params = dict[str, Any]
 
@@ -110,14 +110,6 @@ def _through_proxy(url: str, proxies: Mapping[str, str]) -> str:
         f" The request went through the proxy {proxy.rpartition('@')[2]} of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY; "
         f"NO_PROXY={urlsplit(url).hostname} avoids it."
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost" or host.lower().endswith(".localhost")
 
 
 def _verification(settings: Settings) -> bool | str:

@@ -74,13 +74,13 @@ def own_names(bound: str, *more: str) -> frozenset[str]:
         lines = []
     for line in lines:
         address, *aliases = line.partition("#")[0].split() or [""]
-        if is_loopback(address):
+        if is_local_only(address):
             names |= {*aliases}
     return frozenset(name.lower() for name in names)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches this address."""
+def is_local_only(host: str) -> bool:
+    """Whether only this machine reaches this address. Not x.localhost, as to clients: somebody's DNS may know it."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -13,7 +13,7 @@ import uvicorn
 from torc_remote.builtin.server.app import BASE_PATH, create_app
 from torc_remote.builtin.server.connections import BoundedConnection, raise_file_limit
 from torc_remote.builtin.server.database import Database
-from torc_remote.builtin.server.doors import is_loopback, own_names
+from torc_remote.builtin.server.doors import is_local_only, own_names
 from torc_remote.builtin.server.logs import log_to_stderr
 from torc_remote.errors import TorcError, UsageError
 
@@ -44,7 +44,7 @@ def serve(
     for an address that others reach when there is no password, TorcError if the address or the database can't
     be used.
     """
-    if not password and not is_loopback(host):
+    if not password and not is_local_only(host):
         raise UsageError(
             f"Refusing to listen on {host} without a password, because whoever reaches it could run commands "
             "as you: set TORC_PASSWORD or give --password-file."
