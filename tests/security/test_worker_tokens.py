@@ -273,3 +273,16 @@ def test_a_server_without_password_has_no_tokens(start_server: StartServer) -> N
     assert client.create_worker_token(number, "h") is None
     with pytest.raises(ApiError, match="not found"):
         client.create_worker_token(number + 1, "h")
+
+
+def test_a_password_that_can_not_be_looked_up_is_neither_right_nor_a_traceback(
+    start_server: StartServer,
+) -> None:
+    server = start_server(password=PASSWORD)
+    other = sqlite3.connect(server.database)
+    other.execute("DROP TABLE worker_token")
+    other.close()
+    answer = requests.get(f"{server.url}/ping", auth=("u", "wrong"), timeout=10)
+    assert (answer.status_code, answer.json()["error"]["error"]) == (503, "ServiceUnavailable")
+    assert requests.get(f"{server.url}/ping", auth=("u", PASSWORD), timeout=10).ok
+    assert "Traceback" not in server.log.read_text()

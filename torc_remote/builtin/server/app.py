@@ -10,9 +10,7 @@ from torc_remote.builtin.server.bodies import BoundedBodies
 from torc_remote.builtin.server.database import Database
 from torc_remote.builtin.server.doors import Doors
 from torc_remote.builtin.server.errors import install_handlers
-from torc_remote.builtin.server.routes import data, jobs, lifecycle, records, service, workflows
-
-BASE_PATH = "/torc-service/v1"
+from torc_remote.builtin.server.routes import BASE_PATH, data, jobs, lifecycle, records, service, workflows
 
 
 def create_app(database: Database, password: str = "", names: Collection[str] | None = None) -> ASGIApp:

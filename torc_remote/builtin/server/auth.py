@@ -3,12 +3,14 @@
 import base64
 import binascii
 import hmac
+import sqlite3
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from torc_remote.builtin.server.database import Database
+from torc_remote.builtin.server.errors import response, unavailable
 from torc_remote.builtin.server.worker_tokens import recognize
 
 
@@ -26,7 +28,11 @@ class BasicAuth:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 401."""
         if scope["type"] == "http":
-            user = await self._user(scope, dict(scope["headers"]).get(b"authorization", b""))
+            try:
+                user = await self._user(scope, dict(scope["headers"]).get(b"authorization", b""))
+            except sqlite3.OperationalError as error:
+                await response(unavailable(error))(scope, receive, send)
+                return
             if user is None:
                 headers = {"www-authenticate": 'Basic realm="Torc"'}
                 await PlainTextResponse("Unauthorized", 401, headers)(scope, receive, send)

@@ -2,8 +2,9 @@
 
 import asyncio
 
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from torc_remote.builtin.server.errors import ApiError, response
 
 _MIB = 2**20
 # As torc's own server (torc wire 3.1), but for those that come in bulk: the client sends them in parts.
@@ -12,12 +13,6 @@ _BULK_BYTES = 32 * _MIB
 _BULK = ("/bulk_jobs", "/bulk_files", "/bulk_user_data", "/remote_workers")
 _ALL_BODIES_BYTES = 128 * _MIB
 _BODY_SECONDS = 60
-
-
-class _RefusedError(Exception):
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class BoundedBodies:
@@ -40,11 +35,11 @@ class BoundedBodies:
                 async with asyncio.timeout(self._seconds):
                     whole = await self._read(receive, body, limit)
             except TimeoutError:
-                raise _RefusedError(408, f"The request's body took more than {self._seconds} s.") from None
+                raise _refused(408, f"The request's body took more than {self._seconds} s.") from None
             if whole:
                 await self._app(scope, _replay(bytes(body), receive), send)
-        except _RefusedError as error:
-            await JSONResponse({"error": {"message": str(error)}}, error.status)(scope, receive, send)
+        except ApiError as error:
+            await response(error)(scope, receive, send)
         finally:
             self._held -= len(body)
 
@@ -58,13 +53,17 @@ class BoundedBodies:
             body += piece
             self._held += len(piece)
             if len(body) > limit:
-                raise _RefusedError(
+                raise _refused(
                     413, f"The request's body is larger than {limit // _MIB} MiB; send it in parts."
                 )
             if self._held > _ALL_BODIES_BYTES:
-                raise _RefusedError(503, "Too many large requests at once; try again in a minute.")
+                raise _refused(503, "Too many large requests at once; try again in a minute.")
             if not message.get("more_body"):
                 return True
+
+
+def _refused(status: int, message: str) -> ApiError:
+    return ApiError(status, {"message": message})
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

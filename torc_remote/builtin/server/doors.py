@@ -11,8 +11,10 @@ from collections.abc import Collection
 from pathlib import Path
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from torc_remote.builtin.server.errors import ApiError, response
 
 STRANGER = "torc_stranger"
 """In the scope of a request that was refused: its connection is not kept for long."""
@@ -48,15 +50,14 @@ class Doors:
     def _refusal(self, method: str, headers: Headers) -> Response | None:
         host = headers.get("host", "")
         if self._names is not None and _name(host) not in self._names:
-            return _error(
-                403,
+            return _forbidden(
                 f"This server is not known as '{host}': without a password it answers to names of its own machine "
                 "alone. Use http://127.0.0.1, or start it with --allowed-host or with a password.",
             )
         origin = headers.get("origin", f"http://{host}")
         site = headers.get("sec-fetch-site", "none")
         if origin.lower().partition("://")[2] != host.lower() or site not in ("none", "same-origin"):
-            return _error(403, "This server answers no web pages of other sites.")
+            return _forbidden("This server answers no web pages of other sites.")
         if method not in _READING and not _is_json(headers):
             return PlainTextResponse("Expected request with `Content-Type: application/json`", 415)
         return None
@@ -80,7 +81,7 @@ def own_names(bound: str, *more: str) -> frozenset[str]:
 
 
 def is_local_only(host: str) -> bool:
-    """Whether only this machine reaches this address. Not x.localhost, as to clients: somebody's DNS may know it."""
+    """Whether only this machine reaches this address; x.localhost is none, as somebody's DNS may know it."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -104,5 +105,5 @@ def _is_json(headers: Headers) -> bool:
     return headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
 
 
-def _error(status: int, message: str) -> Response:
-    return JSONResponse({"error": {"message": message}}, status)
+def _forbidden(message: str) -> Response:
+    return response(ApiError(403, {"message": message}))

@@ -42,6 +42,18 @@ def not_served(what: str) -> ApiError:
     return ApiError(501, {"error": "NotImplemented", "message": message})
 
 
+def unavailable(error: Exception) -> ApiError:
+    """503: the database is locked by another program, its disk is full, or the like; nothing was done."""
+    _log.warning("A request failed because of the database: %s", error)
+    message = f"The server's database can't be used now ({error}); try again."
+    return ApiError(503, {"error": "ServiceUnavailable", "message": message})
+
+
+def response(error: ApiError) -> Response:
+    """The answer in torc's shape."""
+    return JSONResponse({"error": error.error}, error.status)
+
+
 def install_handlers(app: FastAPI) -> None:
     """Make every error of `app` leave in torc's shape."""
     app.add_exception_handler(ApiError, _api_error)
@@ -53,14 +65,11 @@ def install_handlers(app: FastAPI) -> None:
 
 def _api_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101  # registered for this class alone
-    return JSONResponse({"error": error.error}, error.status)
+    return response(error)
 
 
 def _unavailable(_: Request, error: Exception) -> Response:
-    """The database is locked by another program, its disk is full, or the like; nothing of the request was done."""
-    _log.warning("A request failed because of the database: %s", error)
-    message = f"The server's database can't be used now ({error}); try again."
-    return JSONResponse({"error": {"error": "ServiceUnavailable", "message": message}}, 503)
+    return response(unavailable(error))
 
 
 def _unexpected(_: Request, error: Exception) -> Response:

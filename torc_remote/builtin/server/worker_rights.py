@@ -4,7 +4,6 @@ That a job is changed by its holder alone is the state machine's affair (holders
 names no compute node but its own.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +12,9 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from torc_remote.builtin.server.database import Connection, Database, find
+from torc_remote.builtin.server.routes import BASE_PATH
 from torc_remote.builtin.server.states import is_uninitialized
 from torc_remote.builtin.server.worker_tokens import WorkerToken, forbidden
-
-BASE_PATH = "/torc-service/v1"
 
 
 @dataclass(frozen=True)
@@ -49,17 +47,16 @@ async def authorize(request: Request) -> None:
     database: Database = request.app.state.database
     if rule is None:
         raise forbidden(f"The worker of {token.host} may not use {request.method} {path}")
-    content = await request.body()
     names = {**request.query_params, **request.path_params}
 
-    def check() -> None:
-        body = json.loads(content.decode()) if content else None  # as the route will read it
+    def check(body: Any) -> None:
         with database.read() as connection:
             rule(_Asked(connection, token, names, body))
 
     try:
-        await run_in_threadpool(check)
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+        # what the route reads, not another reading of the same bytes
+        await run_in_threadpool(check, await request.json() if await request.body() else None)
+    except (LookupError, TypeError, ValueError, AttributeError):
         raise forbidden(f"The worker of {token.host} sent a request that names no workflow or node") from None
 
 

@@ -39,8 +39,10 @@ class _StrictRequest(Request):
 
     async def json(self) -> Any:
         """The parsed body. Raises ValueError or HTTPException, both become a 400."""
-        raw = await self.body()
-        return _parse(raw) if len(raw) < _LONG else await run_in_threadpool(_parse, raw)
+        if not hasattr(self, "_json"):
+            raw = await self.body()
+            self._json = _parse(raw) if len(raw) < _LONG else await run_in_threadpool(_parse, raw)
+        return self._json
 
 
 def _parse(raw: bytes) -> Any:
