@@ -5,10 +5,12 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support import wait_until
 from torc_remote import script as frame
 from torc_remote.sandbox import processes
 from torc_remote.transfer import Meeting, new_meeting
@@ -194,6 +196,17 @@ class ScriptHost:
     def end(self) -> None:
         """Kill what was started from this home."""
         processes.signal_all(self.pids(), signal.SIGKILL)
+
+
+@contextmanager
+def script_host(home: Path, worker: str = WORKER) -> Iterator[ScriptHost]:
+    """A host with this program as torc and this home, made if need be; at the end nothing of it runs."""
+    home.mkdir(exist_ok=True)
+    host = ScriptHost(home)
+    host.install_worker(worker)
+    yield host
+    host.end()
+    wait_until(lambda: not host.pids())
 
 
 def _parts(script: str, role: str) -> list[str]:

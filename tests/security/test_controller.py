@@ -17,18 +17,6 @@ from tests.remote_support import Fleet
 HOSTILE = "/nonexistent/hostile"
 # of other programs as well, so they pass
 SHARED = {"EDITOR", "PAGER", "NO_COLOR"}
-PLUGINS = (
-    "action",
-    "become",
-    "callback",
-    "connection",
-    "filter",
-    "inventory",
-    "lookup",
-    "strategy",
-    "test",
-    "vars",
-)
 BROKEN = "raise SystemExit('a plugin of the user was loaded')\n"
 
 
@@ -51,6 +39,13 @@ def _settings(listed: Any) -> Iterator[Mapping[str, Any]]:
             yield from _settings(part)
 
 
+def _kinds_of_plugins(settings: list[Mapping[str, Any]]) -> set[str]:
+    keys = [
+        key["key"] for setting in settings for key in setting.get("ini") or () if key["section"] == "defaults"
+    ]
+    return {key.removesuffix("_plugins") for key in keys if key.endswith("_plugins")}
+
+
 def _lie_about(directory: Path, settings: list[Mapping[str, Any]]) -> None:
     """Put what Ansible reads by itself into a directory: its configuration, plugins, variables of all hosts."""
     parser = configparser.RawConfigParser()
@@ -61,7 +56,7 @@ def _lie_about(directory: Path, settings: list[Mapping[str, Any]]) -> None:
     for name in ("ansible.cfg", ".ansible.cfg"):
         with (directory / name).open("w") as file:
             parser.write(file)
-    for kind in PLUGINS:
+    for kind in _kinds_of_plugins(settings):
         for place in (f".ansible/plugins/{kind}", f"{kind}_plugins"):
             (directory / place).mkdir(parents=True)
             for name in ("ssh", "default", "linear", "extras"):
@@ -76,6 +71,7 @@ def test_no_setting_of_ansibles_from_elsewhere_counts(
     """Every variable, every ansible.cfg and every plugin directory of the user's is hostile: a life cycle works."""
     names = {variable["name"] for setting in settings for variable in setting.get("env") or ()}
     assert {"ANSIBLE_STRATEGY", "ANSIBLE_SSH_EXECUTABLE", "ANSIBLE_PIPELINING", "JUNIT_OUTPUT_DIR"} <= names
+    assert {"action", "become", "callback", "connection", "vars"} <= _kinds_of_plugins(settings)
     _lie_about(fleet.directory, settings)
     seen = tmp_path / "environment"
     machines = with_ssh_config(fleet, f'Match exec "env -0 >{seen}"\n', "hostile")

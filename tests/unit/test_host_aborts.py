@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.host_scripts import KEY, ROLES, ScriptHost
-from tests.support import wait_until
+from tests.host_scripts import KEY, ROLES, ScriptHost, script_host
 from torc_remote import script as frame
 
 LIBRARY = sorted((ROLES / "_common/files").glob("*.sh"))
@@ -19,11 +18,8 @@ START = ("42", KEY, "torc_output", "", "1.0.0", "me")
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[ScriptHost]:
-    host = ScriptHost(tmp_path)
-    host.install_worker()
-    yield host
-    host.end()
-    wait_until(lambda: not host.pids())
+    with script_host(tmp_path) as host:
+        yield host
 
 
 def test_no_special_builtin_command_has_a_redirection() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.fault_support import alive, canary
-from tests.host_scripts import KEY, WORKER, ScriptHost, installed_shells
+from tests.host_scripts import KEY, WORKER, ScriptHost, installed_shells, script_host
 from tests.support import wait_until
 
 OTHER_KEY = "1700000000999"
@@ -34,13 +34,8 @@ IMPATIENT = {"launch_patience=25": "launch_patience=1"}
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[ScriptHost]:
-    home = tmp_path / "home"
-    home.mkdir()
-    host = ScriptHost(home)
-    host.install_worker()
-    yield host
-    host.end()
-    wait_until(lambda: not host.pids())
+    with script_host(tmp_path / "home") as host:
+        yield host
 
 
 def workers(host: ScriptHost) -> set[int]:

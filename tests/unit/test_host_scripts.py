@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.fault_support import alive
-from tests.host_scripts import KEY, WORKER, ScriptHost, installed_shells, toolbox
+from tests.host_scripts import KEY, WORKER, ScriptHost, installed_shells, script_host, toolbox
 from tests.support import wait_until
 from torc_remote.answers import read_answer
 
@@ -32,13 +32,8 @@ exec /usr/bin/stat -c '%n %s %.Y' "$@"
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[ScriptHost]:
-    home = tmp_path / "home of 'somebody' $HOME"
-    home.mkdir()
-    host = ScriptHost(home)
-    host.install_worker()
-    yield host
-    host.end()
-    wait_until(lambda: not host.pids())
+    with script_host(tmp_path / "home of 'somebody' $HOME") as host:
+        yield host
 
 
 def node_of(answer: dict[str, str]) -> str:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.host_scripts import KEY, ROLES, WORKER, ScriptHost, installed_shells
-from tests.support import wait_until
+from tests.host_scripts import KEY, ROLES, WORKER, ScriptHost, installed_shells, script_host
 from tests.unit.test_host_scripts import live, taken
 
 # A job's view of its environment.
@@ -57,11 +56,8 @@ BASH = {
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[ScriptHost]:
-    host = ScriptHost(tmp_path)
-    host.install_worker(TELLING)
-    yield host
-    host.end()
-    wait_until(lambda: not host.pids())
+    with script_host(tmp_path, TELLING) as host:
+        yield host
 
 
 def job_environment(host: ScriptHost) -> dict[str, str]:

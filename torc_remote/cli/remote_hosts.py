@@ -56,7 +56,7 @@ def install(
 @click.command(cls=TorcCommand)
 @optional_workflow
 @output_dir_of_record("--output-dir", text="Output directory on remote machines")
-@workers_file("where a deleted workflow had workers")
+@workers_file
 @fleet_options(60)
 @pass_app
 def status(
@@ -85,7 +85,7 @@ def status(
 @optional_workflow
 @click.option("--force", is_flag=True, help="Send SIGKILL instead of SIGTERM")
 @output_dir_of_record("--output-dir", text="Output directory on remote machines")
-@workers_file("where a deleted workflow had workers")
+@workers_file
 @fleet_options(60)
 @pass_app
 def stop(

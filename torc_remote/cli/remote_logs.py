@@ -41,7 +41,7 @@ _FINDINGS = {
 @output_dir_of_record("--remote-output-dir", text="Remote output directory")
 @click.option("--delete", is_flag=True, help="Delete remote logs after successful collection")
 @all_workflows("Collect everything in the output directory, also of other workflows")
-@workers_file("where a deleted workflow had workers")
+@workers_file
 @fleet_options(3600)
 @pass_app
 def collect_logs(
@@ -77,7 +77,7 @@ def collect_logs(
 @optional_workflow
 @output_dir_of_record("--remote-output-dir", text="Remote output directory")
 @all_workflows("Delete the output of every workflow in the output directory")
-@workers_file("where a deleted workflow had workers")
+@workers_file
 @fleet_options(300)
 @pass_app
 def delete_logs(

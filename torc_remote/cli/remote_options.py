@@ -32,6 +32,13 @@ limit = click.option(
     metavar="PATTERN[,...]",
     help="Only these workers: hosts or addresses, with * and ?; !PATTERN leaves out; @FILE names a worker file",
 )
+workers_file = click.option(
+    "-w",
+    "--workers",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Worker file: where a deleted workflow had workers",
+)
 verbose = click.option(
     "-v", "--verbose", is_flag=True, help="Show each host's answer as it arrives (stderr)."
 )
@@ -71,13 +78,6 @@ def not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     if value is not None and not value.strip():
         raise UsageError(f"{param.opts[0]} is empty; leave it out or name a directory.")
     return value
-
-
-def workers_file(text: str) -> Callable[[Decorated], Decorated]:
-    """An option for the workers of a workflow that the server does not know any more."""
-    return click.option(
-        "-w", "--workers", type=click.Path(path_type=Path), metavar="FILE", help=f"Worker file: {text}"
-    )
 
 
 def fleet_options(timeout: int) -> Callable[[Decorated], Decorated]:

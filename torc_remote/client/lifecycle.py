@@ -116,7 +116,8 @@ def release_compute_node(
         since = node.get("duration_seconds") or _seconds_since(node["start_time"])
         client.update_compute_node(node | {"is_active": False, "duration_seconds": since})
     requeued = [job for job in claimed if job.get("compute_node_id") == node_id]
-    requeued += _requeue_claimed(client, workflow_id, node_id)
+    if claimed:
+        requeued += _requeue_claimed(client, workflow_id, node_id)
     changed = bool(terminated or requeued or node.get("is_active"))
     return ReleasedNode(node_id, str(node["hostname"]), terminated, requeued, changed)
 
