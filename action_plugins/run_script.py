@@ -20,6 +20,12 @@ options:
       - The key is torc_workflow_key, else that of the inventory's torc_workflow_keys, else what the server says.
     type: bool
     default: false
+  known:
+    description:
+      - The variable that M(torc.remote.server_call) registered for V(workers), the script's third argument.
+      - A worker may register between that and the script. So should the host take one for another server's, the server
+        is asked once more.
+    type: str
   arguments:
     description:
       - The names of the variables whose values are the arguments that follow; a list stands for its elements, an
@@ -134,6 +140,7 @@ class ActionModule(HostTask):
     _VALID_ARGS = HostTask.COMMON_ARGS | {
         "script",
         "workflow",
+        "known",
         "arguments",
         "flags",
         "worker_environment",
@@ -157,16 +164,32 @@ class ActionModule(HostTask):
     def _act(self, args: Mapping[str, Any]) -> Result:
         changing = args.get("changes_in")
         names = args.get("arguments", ())
+        known = [f"{args['known']}.workers"] if "known" in args else []
         if changing and self._task.check_mode:
-            status = self._run_script("status.sh", self._arguments(names[:1]), workflow=True, role="status")
+            words = [*(self._arguments(known) or [""]), *self._arguments(names[:1])]
+            status = self._run_script("status.sh", words, workflow=True, role="status")
             return status | {"changed": status["state"] in changing}
-        return self._run_script(
-            str(args["script"]),
-            [*self._arguments(names), *(self._flag(name) for name in args.get("flags", ()))],
-            workflow=bool(args.get("workflow")),
-            with_server=bool(args.get("worker_environment")),
-            changes=bool(changing),
-        )
+
+        def run() -> Result:
+            return self._run_script(
+                str(args["script"]),
+                [*self._arguments([*known, *names]), *(self._flag(name) for name in args.get("flags", ()))],
+                workflow=bool(args.get("workflow")),
+                with_server=bool(args.get("worker_environment")),
+                changes=bool(changing),
+            )
+
+        answer = run()
+        if known and answer.get("state") == "foreign":
+            self._earlier = {**self._earlier, args["known"]: {"workers": self._known_workers()}}
+            answer = run()
+        return answer
+
+    def _known_workers(self) -> str:
+        from torc_remote.client.api import TorcClient  # costs 0.1 s, and is hardly ever needed
+        from torc_remote.client.registrations import known_workers
+
+        return known_workers(TorcClient(self._settings()), int(self._value("torc_workflow_id")))
 
     def _settings(self) -> Settings:
         return play_settings(self._value)

@@ -87,7 +87,7 @@ class ScriptHost:
 
     def popen_start(self) -> "subprocess.Popen[bytes]":
         """As `start`, for tests that end it in its midst: the process is the script's own."""
-        arguments = ("42", KEY, "torc_output", "", "1.0.0", "me")
+        arguments = ("42", KEY, "", "torc_output", "", "1.0.0", "me")
         text = frame.compose(
             frame.new_nonce(), self._edited(_parts("start_worker.sh", "start_worker")), arguments
         )
@@ -159,17 +159,20 @@ class ScriptHost:
         torc.write_text(text)
         torc.chmod(0o755)
 
-    def start(self, output_dir: str = "torc_output", key: str = KEY) -> dict[str, str]:
-        return self.run("start_worker.sh", "42", key, output_dir, "", "1.0.0", "me", role="start_worker")
+    def start(
+        self, output_dir: str = "torc_output", key: str = KEY, known: str = "", workflow: int = 42
+    ) -> dict[str, str]:
+        words = [str(workflow), key, known, output_dir, "", "1.0.0", "me"]
+        return self.run("start_worker.sh", *words, role="start_worker")
 
     def verify(self) -> dict[str, str]:
         return self.run("verify_worker.sh", "42", KEY, "", "0", "10", role="start_worker")
 
-    def status(self, key: str = KEY) -> dict[str, str]:
-        return self.run("status.sh", "42", key, "", role="status")
+    def status(self, key: str = KEY, known: str = "") -> dict[str, str]:
+        return self.run("status.sh", "42", key, known, "", role="status")
 
-    def stop(self, force: bool = False, grace: int = 20, key: str = KEY) -> dict[str, str]:
-        return self.run("stop.sh", "42", key, "", str(grace), "1" if force else "0", role="stop")
+    def stop(self, force: bool = False, grace: int = 20, key: str = KEY, known: str = "") -> dict[str, str]:
+        return self.run("stop.sh", "42", key, known, "", str(grace), "1" if force else "0", role="stop")
 
     def state(self, key: str = KEY) -> Path:
         """The worker's state directory."""

@@ -70,15 +70,17 @@ class Earlier:
 
     def __init__(self) -> None:
         self._answers: dict[str, dict[str, Result]] = {}
+        self._of_play: dict[str, Result] = {}
         self.failed: set[str] = set()
         """The hosts that have failed or did not answer; the play goes on without them."""
         for line in lines(FILE or os.devnull):
             if line["host"] is None:
+                self._of_play[line["name"]] = line["result"]
                 continue
             if line["status"] in BAD:
                 self.failed.add(line["host"])
             self._answers.setdefault(line["host"], {})[line["name"]] = line["result"]
 
     def of(self, host: str) -> dict[str, Result]:
-        """The results on one host by registered name."""
-        return self._answers.get(host, {})
+        """The results on one host by registered name, and those of the tasks that run once."""
+        return self._of_play | self._answers.get(host, {})

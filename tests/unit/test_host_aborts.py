@@ -13,7 +13,7 @@ from torc_remote import script as frame
 LIBRARY = sorted((ROLES / "_common/files").glob("*.sh"))
 ABORT = "kill -KILL $$"
 SPECIAL = r"(?:[:.]|exec|export|readonly|set|shift|trap|unset|eval|return|exit|break|continue|times)"
-START = ("42", KEY, "torc_output", "", "1.0.0", "me")
+START = ("42", KEY, "", "torc_output", "", "1.0.0", "me")
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_after_a_start_that_was_cut_off(host: ScriptHost, top: bool) -> None:
 def test_after_a_stop_or_a_deletion_that_was_cut_off(host: ScriptHost, name: str) -> None:
     role = "stop" if name == "stop" else "delete_logs"
     text = (ROLES / role / f"files/{name}.sh").read_text()
-    arguments = ("42", KEY, "", "1", "1") if name == "stop" else ("42", KEY, "", "0", "")
+    arguments = ("42", KEY, "", "", "1", "1") if name == "stop" else ("42", KEY, "", "0", "")
     for cut in aborted(text, top=True):
         assert host.start()["state"] == "started"
         if name != "stop":

@@ -105,6 +105,7 @@ def test_a_launch_that_goes_on_without_its_command_is_waited_for(
     shim = host.shim("mv", text)
     starter = host.popen_start()
     wait_until(lambda: list(host.state().glob("taken.*/parent")))
+    wait_until(lambda: any(_cmdline(pid) == b"sleep\0002\0" for pid in host.pids()))
     starter.kill()
     starter.wait()
     shim.unlink()

@@ -137,7 +137,7 @@ def _say_stopped(host: "HostResult") -> str:
     pid = host.details.get("pid")
     if host.state == "stopped":
         text = f"Stopped (PID {pid})"
-    elif host.state == "stale":
+    elif host.state in ("stale", "foreign"):
         text = f"Not running: {host.reason}; nothing was signalled"
     else:
         text = "Not running"

@@ -88,7 +88,7 @@ def status_text(host: HostResult) -> str:
         return f"Running (PID {pid}){_since(host)}"
     if host.state == "none":
         return "Not Running: never started here"
-    if host.state == "stale":
+    if host.state in ("stale", "foreign"):
         return f"Not Running: {host.reason}"
     code = host.details.get("exit_code")
     return _CLEAN_ENDS.get(code) or f"Not Running: {_ending(host, code)}"

@@ -183,12 +183,13 @@ def _show(app: App, report: "Report") -> None:
 
 def _say(host: "HostResult") -> str:
     pid = host.details.get("pid")
-    return {
+    text = {
         "registered": f"Started (PID {pid})",
         "unregistered": f"Started (PID {pid}), not registered yet",
         "already_running": f"Already running (PID {pid})",
         "finished": "Finished",
     }[host.state]
+    return f"{text}, {host.reason}" if host.reason else text
 
 
 def _warn_of_localhost(url: str, workers: Sequence[str]) -> None:

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from torc_remote.client.api import Json, TorcClient
+from torc_remote.text import one_line
 
 _NATIVE_PID = 1
 _LOG_RESOLUTION = timedelta(seconds=1)
 _CLOCK_STEP = timedelta(minutes=1)
 _FIRST_YEAR, _LAST_YEAR = 2000, 2200
+_NEWEST = 2000
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,18 @@ def parse_nodes(text: str, names: str) -> tuple[list[NamedNode], list[Registrati
                 hostname, first, last = words
                 idle.append(Registration(hostname, _time(first), _time(last)))
     return named, idle
+
+
+def known_workers(client: TorcClient, workflow_id: int) -> str:
+    """What the server knows of a workflow's run and compute nodes, as nodes.sh takes it (is_foreign)."""
+    run_id = client.get_workflow(workflow_id)["run_id"]
+    nodes = sorted(client.list_compute_nodes(workflow_id), key=lambda node: int(node["id"]))
+    return "\n".join([f"run {run_id}", *map(_known_node, nodes[-_NEWEST:])])
+
+
+def _known_node(node: Json) -> str:
+    started = datetime.fromisoformat(node["start_time"]).astimezone(UTC)
+    return f"node {node['id']} {int(started.timestamp())} {started:%Y-%m-%dT%H:%M:%SZ} {one_line(node['hostname'])}"
 
 
 def _time(text: str) -> datetime:

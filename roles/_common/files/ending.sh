@@ -40,6 +40,19 @@ until_gone() {
   done
 }
 
+worker_alive() { alive "$r_pid" "$r_start"; }
+
+# stop_gently: SIGTERM, first to the worker alone, so that it can end and report its jobs itself, then to what it left
+# behind
+stop_gently() {
+  kill -TERM "$r_pid" 2>/dev/null || :
+  until_gone worker_alive || return 1
+  left=$(remaining)
+  [ -n "$left" ] || return 0
+  signal_each TERM "$left"
+  until_gone some_remain
+}
+
 stop_by_force() {
   signal_remaining KILL
   until_gone kill_again

@@ -55,6 +55,41 @@ emit_known_nodes() {
   [ -z "$held" ] || emit held "$held"
 }
 
+# is_foreign KNOWN: does the worker that `identify` found belong to another server, which has a copy of this workflow's
+# database? KNOWN is what this server says (torc_remote/client/registrations.py), empty where it was not asked:
+#   run RUN                    the workflow's present run
+#   node ID SECONDS TIME NAME  for each of its newest compute nodes, the oldest first: when it registered, and as what
+# A worker that names no node, as it has not registered yet or never did, is nobody else's.
+is_foreign() {
+  [ -n "$1" ] || return 1
+  {
+    printf '%s\n' "$1" | sed 's/^/known /'
+    own_nodes
+  } | o_name=${TORC_WORKER_NAME:-} awk -v machine="$(uname -n)" '
+    $1 == "known" && $2 == "node" {
+      id[++count] = $3; seconds[count] = $4; time[count] = $5
+      sub(/^known node [^ ]* [^ ]* [^ ]* /, "")
+      host[count] = $0
+      next
+    }
+    $1 == "node" {
+      registered = 1
+      # so old a one may be known all the same
+      if (count && $2 + 0 < id[1]) own = 1
+      for (i = 1; i <= count; i++)
+        if (id[i] == $2 && (host[i] == machine || host[i] == ENVIRON["o_name"]) && time[i] "" <= $3 "" &&
+          (NF < 4 || seconds[i] >= $4 - 60)) own = 1
+    }
+    $1 == "idle" {
+      registered = 1
+      for (i = 1; i <= count; i++) if (host[i] == $2 && time[i] "" >= $3 "" && time[i] "" <= $4 "") own = 1
+    }
+    END { exit !(registered && !own) }'
+}
+
+# what is said of such a worker
+foreign_worker() { printf 'the worker there (PID %s) belongs to another server with a copy of this workflow' "$r_pid"; }
+
 # keep_nodes: what was said, for later commands, as the record or the log is about to go; fails where it can't be written
 keep_nodes() {
   [ -z "$nodes" ] || {

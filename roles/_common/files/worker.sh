@@ -241,10 +241,10 @@ were started here. Name the one that you mean as torc_workflow_key: $key" ;;
   key=${key:-unknown}
 }
 
-# load_record FILE: sets r_pid, r_start, r_boot, r_session, r_version, r_output, r_log, r_offset, r_since, r_by,
+# load_record FILE: sets r_pid, r_start, r_boot, r_session, r_version, r_output, r_log, r_offset, r_since, r_run,
 # r_native; fails where the file is missing or names no process
 load_record() {
-  r_pid='' r_start='' r_boot='' r_session='' r_version='' r_output='' r_log='' r_offset=0 r_since='' r_native=''
+  r_pid='' r_start='' r_boot='' r_session='' r_version='' r_output='' r_log='' r_offset=0 r_since='' r_run='' r_native=''
   [ -r "$1" ] || return 1
   while IFS= read -r r_line; do
     r_value=${r_line#*=}
@@ -258,6 +258,7 @@ load_record() {
     log=*) r_log=${r_log:+$r_log$nl}$r_value ;;
     offset=*) r_offset=$r_value ;;
     since=*) r_since=$r_value ;;
+    run=*) r_run=$r_value ;;
     esac
   done <"$1"
   is_number "$r_pid" && is_number "$r_offset" && [ "$r_pid" -gt 1 ] && [ -n "$r_start" ]
@@ -310,7 +311,7 @@ identify_unrecorded() {
   for u_pid in $(marked); do
     runs_workflow "$u_pid" "$1" && lives "$u_pid" || continue
     know_boot
-    found=running r_pid=$u_pid r_start=$p_start r_boot=$boot r_version='' r_offset=0 r_since='' r_native=
+    found=running r_pid=$u_pid r_start=$p_start r_boot=$boot r_version='' r_offset=0 r_since='' r_run='' r_native=
     # its parent leads the session that was made for it
     r_session=$p_session
     [ "$p_parent" = "$p_session" ] || r_session=0
@@ -333,7 +334,7 @@ identify_native() {
   [ ! -r "$located/torc_worker_$1.pid" ] || read -r n_pid <"$located/torc_worker_$1.pid" || :
   is_number "$n_pid" && [ "$n_pid" -gt 1 ] || return 0
   know_boot
-  r_pid=$n_pid r_start='' r_boot=$boot r_session=0 r_version='' r_offset=0 r_since=''
+  r_pid=$n_pid r_start='' r_boot=$boot r_session=0 r_version='' r_offset=0 r_since='' r_run=''
   r_output=$located r_log=$located/torc_worker_$1.log r_native=1
   if ! lives "$n_pid"; then
     found=exited
@@ -368,6 +369,13 @@ words_of() {
 # new_log: what the worker has written to its launch log since it was started
 new_log() {
   [ -r "$r_log" ] && tail -c "+$(byte_after "$r_offset")" "$r_log"
+}
+
+# former_run RUN: is the worker one of a run before this one? Sets `run`, which it says itself, or else whoever started it.
+former_run() {
+  run=$(new_log | sed -n 's/.* run_id=\([0-9][0-9]*\).*/\1/p' | head -n 1)
+  [ -n "$run" ] || run=$r_run
+  is_number "$1" && is_number "$run" && [ "$run" -lt "$1" ]
 }
 
 # byte_after NUMBER: the number plus 1; a shell may count in 32 bits

@@ -1,8 +1,9 @@
 # shellcheck shell=sh
-# start_worker.sh WORKFLOW KEYS OUTPUT_DIR EXECUTABLE VERSION STARTED_BY [TORC_RUN_OPTION]...
+# start_worker.sh WORKFLOW KEYS KNOWN OUTPUT_DIR EXECUTABLE VERSION STARTED_BY [TORC_RUN_OPTION]...
 # Starts a detached worker, unless one is running. The server's address and credentials are in the environment.
-workflow=$1 keys=$2 output_dir=$3 executable=$4 version=$5 started_by=$6
-shift 6
+# KNOWN: see is_foreign.
+workflow=$1 keys=$2 known=$3 output_dir=$4 executable=$5 version=$6 started_by=$7
+shift 7
 ca_pem=${_torc_ca_pem:-}
 unset _torc_ca_pem
 
@@ -10,9 +11,14 @@ already_running() {
   identify "$workflow" "$keys" "$output_dir"
   case $found in
   running)
-    emit_worker
-    emit_held_nodes
-    finish already_running
+    ! is_foreign "$known" || fail foreign "$(foreign_worker). Stop it from there first"
+    if former_run "$present_run"; then
+      end_former
+    else
+      emit_worker
+      emit_held_nodes
+      finish already_running
+    fi
     ;;
   # it may have been killed, and then the server still counts its jobs as running
   exited | stale)
@@ -24,6 +30,21 @@ already_running() {
     emit_lost_nodes
     ;;
   esac
+}
+
+# end_former: a worker of a run before this one is about to leave, as soon as it looks. It gets no more jobs, and what
+# its jobs still do counts no more.
+end_former() {
+  roster=$(ours)
+  deadline=$(($(monotonic) + 15))
+  stop_gently || {
+    deadline=$(($(monotonic) + 5))
+    stop_by_force
+  } || fail busy "the worker of run $run (PID $r_pid), which should give way to one of run $present_run, does not end \
+($(named "$(remaining)"))"
+  note_end "$workflow"
+  emit_nodes
+  emit reason "in place of the worker of run $run (PID $r_pid)"
 }
 
 # adopt: what an earlier version kept under a name made of the server's URL; its worker has ended
@@ -121,7 +142,8 @@ prepare_record() {
       {
         record_line boot "$boot" && record_line machine "$machine" && record_line version "$version" &&
           record_line executable "$torc" && record_line output "$output" && record_line log "$log" &&
-          record_line offset "$offset" && record_line since "$(now)" && record_line by "$started_by"
+          record_line offset "$offset" && record_line since "$(now)" && record_line by "$started_by" &&
+          record_line run "$present_run"
       } >"$dir/ticket.$launch.new/record"
   } 2>/dev/null || {
     rm -rf "$dir/ticket.$launch.new"
@@ -232,6 +254,7 @@ make_state_dir() {
 }
 
 launch_patience=25
+present_run=$(printf '%s\n' "$known" | sed -n 's/^run //p')
 [ -n "$library_home" ] || fail failed "the account's home directory ${HOME:-} does not exist on this host"
 [ -n "${keys%% *}" ] || fail failed "the server does not know workflow $workflow"
 make_state_dir

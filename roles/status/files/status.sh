@@ -1,6 +1,11 @@
 # shellcheck shell=sh
-# status.sh WORKFLOW KEYS OUTPUT_DIR: is the worker running? Changes nothing.
-identify "$1" "$2" "$3"
+# status.sh WORKFLOW KEYS KNOWN OUTPUT_DIR: is the worker running? Changes nothing. KNOWN: see is_foreign.
+identify "$1" "$2" "$4"
+if [ "$found" = running ] && is_foreign "$3"; then
+  emit_pid
+  emit reason "$(foreign_worker)"
+  finish foreign
+fi
 case $found in
 running)
   emit_worker

@@ -1,19 +1,7 @@
 # shellcheck shell=sh
-# stop.sh WORKFLOW KEYS OUTPUT_DIR GRACE FORCE: ends the worker and every process of its jobs.
-# FORCE 1 sends SIGKILL at once. Otherwise SIGTERM, first to the worker alone, so that it can end and report its
-# jobs itself, then to what it left behind; GRACE bounds the wait, in seconds.
-grace=$4 force=$5
-
-worker_alive() { alive "$r_pid" "$r_start"; }
-
-stop_gently() {
-  kill -TERM "$r_pid" 2>/dev/null || :
-  until_gone worker_alive || return 1
-  left=$(remaining)
-  [ -n "$left" ] || return 0
-  signal_each TERM "$left"
-  until_gone some_remain
-}
+# stop.sh WORKFLOW KEYS KNOWN OUTPUT_DIR GRACE FORCE: ends the worker and every process of its jobs.
+# FORCE 1 sends SIGKILL at once. Otherwise SIGTERM; GRACE bounds the wait, in seconds. KNOWN: see is_foreign.
+known=$3 grace=$5 force=$6
 
 # end_left_behind: the worker was killed alone, say for want of memory, or a job left a process behind
 end_left_behind() {
@@ -43,12 +31,12 @@ advice='Use --force to end them'
 [ "$force" = 0 ] || advice='They take no signal, or belong to another user'
 locate "$1" "$2"
 if lock; then end_launch; fi
-identify "$1" "$2" "$3"
+identify "$1" "$2" "$4"
 deadline=$(($(monotonic) + grace))
 case $found in
 none)
   # a start that was cut off has announced a worker that never ran
-  ! locate_output "$1" "$2" "$3" || r_output=$output
+  ! locate_output "$1" "$2" "$4" || r_output=$output
   [ -z "$r_output" ] || note_end "$1"
   emit_lost_nodes
   end_left_behind
@@ -64,6 +52,11 @@ exited | stale)
   ;;
 esac
 
+if is_foreign "$known"; then
+  emit_pid
+  emit reason "$(foreign_worker)"
+  finish foreign
+fi
 emit_worker
 emit_nodes
 changed
