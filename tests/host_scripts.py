@@ -171,23 +171,29 @@ class ScriptHost:
     def status(self, key: str = KEY, known: str = "") -> dict[str, str]:
         return self.run("status.sh", "42", key, known, "", role="status")
 
-    def stop(self, force: bool = False, grace: int = 20, key: str = KEY, known: str = "") -> dict[str, str]:
-        return self.run("stop.sh", "42", key, known, "", str(grace), "1" if force else "0", role="stop")
+    def stop(
+        self, force: bool = False, grace: int = 20, key: str = KEY, known: str = "", workflow: int = 42
+    ) -> dict[str, str]:
+        words = [str(workflow), key, known, "", str(grace), "1" if force else "0"]
+        return self.run("stop.sh", *words, role="stop")
 
     def state(self, key: str = KEY) -> Path:
         """The worker's state directory."""
         return self.home / ".local/state/torc-remote" / os.uname().nodename / f"42-{key}"
 
-    def pack(self, known: str = "", key: str = KEY) -> dict[str, str]:
+    def pack(self, known: str = "", key: str = KEY, output_dir: str = "") -> dict[str, str]:
         self.meeting = new_meeting(f"torc-logs-42-{key}")
-        words = ["", "0", known, "0", "0", self.meeting.name, self.meeting.file]
+        words = [output_dir, "0", known, "0", "0", self.meeting.name, self.meeting.file]
         return self.run("pack_logs.sh", "42", key, *words, role="fetch_logs")
 
     def discard(self) -> dict[str, str]:
         return self.run("discard_archive.sh", self.meeting.name, role="fetch_logs")
 
-    def delete(self, manifest: str = "", output_dir: str = "", key: str = KEY) -> dict[str, str]:
-        return self.run("delete_logs.sh", "42", key, output_dir, "0", manifest, role="delete_logs")
+    def delete(
+        self, manifest: str = "", output_dir: str = "", key: str = KEY, workflow: int = 42
+    ) -> dict[str, str]:
+        words = [str(workflow), key, output_dir, "0", manifest]
+        return self.run("delete_logs.sh", *words, role="delete_logs")
 
     def forget(self) -> dict[str, str]:
         return self.run("forget_lost.sh", "42", KEY, role="delete_logs")

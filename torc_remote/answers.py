@@ -136,7 +136,10 @@ KEYS: dict[str, Key] = {
     "unchecked": Key(Text(1000), "Why the archive was not looked through to its end.", host=False),
     "deleted": Key(Flag(), "The logs were deleted after they had been collected.", host=False),
     "removed": Key(_PATH, "What was deleted on the host."),
-    "kept": Key(Text(16384), "What was left there because others made it, one path a line."),
+    "kept": Key(
+        Text(16384), "What was left there because others made it, one path a line, the first ten by name."
+    ),
+    "kept_more": Key(Number(0, 2**31 - 1), "How much more was left there."),
     # for the plugins alone
     "changed": Key(Flag()),
     "content": Key(_BASE64),

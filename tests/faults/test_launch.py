@@ -3,13 +3,15 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from sqlite3 import connect
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import StartServer
+from tests.conftest import Server, StartServer
 from tests.fault_support import (
     alive,
     await_running,
@@ -154,6 +156,44 @@ def test_77_new_database_behind_the_same_url(fleet: Fleet, start_server: StartSe
     wait_until(lambda: jobs(ours, new) == ["completed"], 20)
     assert (fleet.home(HOST) / "ran").exists()
     ours.torc("remote", "stop", new)
+
+
+def test_77a_copied_database(fleet: Fleet, server: Server, start_server: StartServer, tmp_path: Path) -> None:
+    """Two servers have copies of one database: of the other's worker on a host status, run and stop say whose it is, \
+and leave it alone; by hand as well."""
+    number = fleet.sleeping([HOST])
+    copied = tmp_path / "copy.db"
+    with closing(connect(server.database)) as source, closing(connect(copied)) as target:
+        source.backup(target)
+    other = replace(fleet, url=start_server(copied).url, directory=tmp_path)
+    pid = other.hosts("run", number)[HOST]["pid"]
+    whose = f"the worker there (PID {pid}) belongs to another server with a copy of this workflow"
+    assert f"Not Running: {whose}\n0/1 workers running" in fleet.torc("remote", "status", number).stdout
+    said = fleet.torc("remote", "run", number, code=1).stderr
+    assert f"  [FAILED] {HOST}: {whose}. Stop it from there first\n" in said
+    said = fleet.torc("remote", "stop", number, "--force").stdout
+    assert f"  [OK] {HOST}: Not running: {whose}; nothing was signalled\n0/1 workers stopped" in said
+    assert whose in playbook(fleet, "stop", number).stdout
+    assert alive(pid)
+    assert other.hosts("run", number)[HOST]["state"] == "already_running"
+    assert other.hosts("stop", number)[HOST]["state"] == "stopped"
+    assert fleet.hosts("run", number)[HOST]["state"] == "registered"
+    fleet.torc("remote", "stop", number)
+
+
+def test_77b_worker_of_a_run_that_is_over(fleet: Fleet) -> None:
+    """A workflow was reset and its workers have not noticed yet: run does not take them for the new run's, but puts \
+new ones in their place."""
+    number = fleet.sleeping([HOST])
+    old = fleet.hosts("run", number, "--poll-interval", 60)[HOST]["pid"]
+    await_running(fleet, number)
+    fleet.torc("cancel", number, "--no-prompts")
+    fleet.torc("workflows", "reset-status", number, "--reinitialize", "--no-prompts")
+    said = fleet.torc("remote", "run", number).stdout
+    (new,) = worker_pids(fleet, number)
+    assert f"  [OK] {HOST}: Started (PID {new}), in place of the worker of run 1 (PID {old})\n" in said
+    await_running(fleet, number)
+    fleet.torc("remote", "stop", number)
 
 
 @pytest.mark.slow

@@ -129,4 +129,7 @@ def _say_deleted(host: "HostResult") -> str:
         return f"Nothing to delete: {host.reason}"
     text = f"Deleted {host.details.get('removed')}"
     kept = str(host.details.get("kept", "")).splitlines()
-    return f"{text}. Left there, not made by this workflow: {', '.join(kept)}" if kept else text
+    if not kept:
+        return text
+    more = f" and {host.details['kept_more']} more" if "kept_more" in host.details else ""
+    return f"{text}. Left there, not made by this workflow: {', '.join(kept)}{more}"

@@ -1,32 +1,46 @@
 # shellcheck shell=sh
 # One at a time: whoever starts, stops or deletes a worker holds its lock, and no launch goes on that nobody waits for.
+# Whoever starts or deletes something in an output directory holds that one's as well, since workflows may share it.
 #
-# The lock is a chain of symbolic links, each made and signed in one step: `lock` names its owner, `lock.OWNER` whoever
-# came after an owner that died. The last owner of the chain holds it. Nothing of a dead owner has to be removed before
+# A lock is a chain of symbolic links, each made and signed in one step: LINK names its owner, LINK.OWNER whoever came
+# after an owner that died. The last owner of the chain holds it. Nothing of a dead owner has to be removed before
 # the next can come, so nothing that it left can be in the way, and a name is only ever made by one.
 #
 # A launch has a ticket, the directory ticket.ID. The worker's parent takes it (renames it to taken.ID) before it starts
 # torc; whoever gives the launch up withdraws it the same way. Of the two only one gets it, and the other does nothing.
 
-lock_self=''
+lock_sign='' held_worker='' held_output=''
 # seconds after which an owner counts as dead that cannot be looked for: one on another machine or in another container
 lock_lease=600
 
 # lock: waits for the worker's lock; fails where its state directory is gone
 lock() {
-  inspect $$
-  know_host
-  lock_sign=$$:$p_start:$boot/$host_id/$(now)
+  hold "$dir/lock" "starting, stopping or deleting this worker" || return 1
+  held_worker=$dir/lock
+}
+
+# lock_output: the same for the output directory; that of a workflow's own within it goes with it
+lock_output() {
+  hold "${output%"/server-$key"}/.torc-remote.lock" "starting a worker or deleting logs in $output" || return 1
+  held_output=$lock_link
+}
+
+# hold LINK DEED
+hold() {
+  lock_link=$1
+  if [ -z "$lock_sign" ]; then
+    inspect $$
+    know_host
+    lock_sign=$$:$p_start:$boot/$host_id/$(now)
+  fi
   lock_tries=0 lock_misses=0
   until claim_lock; do
-    [ -d "$dir" ] || return 1
-    [ "$lock_misses" -lt 10 ] || fail failed "cannot create a lock in $dir: $lock_said"
+    [ -d "${lock_link%/*}" ] || return 1
+    [ "$lock_misses" -lt 10 ] || fail failed "${lock_link%/*} cannot be written to (is the disk full?): $lock_said"
     lock_tries=$((lock_tries + 1))
-    [ "$lock_tries" -lt 150 ] || fail busy "another command is starting, stopping or deleting this worker \
-(PID ${lock_owner%%:*}). Try again when it is done"
+    [ "$lock_tries" -lt 150 ] || fail busy "another command is $2 (PID ${lock_owner%%:*}). Try again when it is done"
     nap 0.1
   done
-  lock_self=$lock_sign
   trap unlock EXIT
 }
 
@@ -35,23 +49,23 @@ lock() {
 claim_lock() {
   follow_lock || return 1
   lock_mine=$lock_at
-  if ! lock_said=$(LC_ALL=C ln -s "$lock_sign" "$dir/$lock_mine" 2>&1); then
+  if ! lock_said=$(LC_ALL=C ln -s "$lock_sign" "$lock_mine" 2>&1); then
     lock_said=${lock_said##*: }
-    [ -L "$dir/$lock_mine" ] || lock_misses=$((lock_misses + 1))
+    [ -L "$lock_mine" ] || lock_misses=$((lock_misses + 1))
     return 1
   fi
   follow_lock || [ "$lock_owner" != "$lock_sign" ] || return 0
-  rm -f "$dir/$lock_mine"
+  rm -f "$lock_mine"
   return 1
 }
 
 # follow_lock: sets `lock_at`, the free end of the chain; fails where `lock_owner`, who may be ourselves, holds the lock
 follow_lock() {
-  lock_at=lock
-  while lock_owner=$(readlink "$dir/$lock_at" 2>/dev/null) && [ -n "$lock_owner" ]; do
+  lock_at=$lock_link
+  while lock_owner=$(readlink "$lock_at" 2>/dev/null) && [ -n "$lock_owner" ]; do
     owner_dead "$lock_owner" || return 1
     plain_text "$lock_owner"
-    lock_at=lock.$plain
+    lock_at=$lock_link.$plain
   done
 }
 
@@ -73,14 +87,25 @@ owner_dead() {
   fi
 }
 
-# unlock: the beginning of the chain first. Only the holder removes any of it, and one whose lease was over has a
-# successor.
+# unlock: gives back what is held
 unlock() {
-  [ -n "$lock_self" ] || return 0
-  plain_text "$lock_self"
-  lock_self=
-  [ -L "$dir/lock.$plain" ] || rm -f "$dir/lock" "$dir"/lock.* 2>/dev/null
-  rmdir "$dir/lock.break" 2>/dev/null || : # of an earlier version
+  leave_output
+  give_back "$held_worker"
+  held_worker=''
+}
+
+leave_output() {
+  give_back "$held_output"
+  held_output=''
+}
+
+# give_back LINK: the beginning of the chain first. Only the holder removes any of it, and one whose lease was over has a
+# successor.
+give_back() {
+  [ -n "$1" ] || return 0
+  plain_text "$lock_sign"
+  [ -L "$1.$plain" ] || rm -f "$1" "$1".* 2>/dev/null
+  rmdir "$1.break" 2>/dev/null || : # of an earlier version
 }
 
 # withdraw_launch: takes every ticket back; fails where there was none, as the worker's parent has it

@@ -32,6 +32,7 @@ locate_output() {
 own_files() {
   own_id=$1
   shift
+  ! taken "$own_id" || return 0
   find . \( -path "./torc_worker_$own_id.*" -o -path "./torc_worker_${own_id}_*" -o -path "./job_runner_*_wf${own_id}_*" \
     -o -path "./job_stdio/job_wf${own_id}_*" -o -path "./resource_utilization/resource_metrics_wf${own_id}_*" \
     -o -path "./offline_journal/offline_results_wf${own_id}_*" \) ! -type d "$@"
@@ -45,7 +46,8 @@ exclusive() {
     END { exit !(created && !other) }' .torc-remote
 }
 
-# taken WORKFLOW: is the directory used for the workflow of this number of another database?
+# taken WORKFLOW: is the directory used for the workflow of this number of another database, so that what bears the
+# number is that one's?
 taken() {
   [ -f .torc-remote ] && awk -v id="$1" -v key="$key" -v old="$old_key" '
     $1 == "started" && $2 == id { if ($3 == key || $3 == old) own = 1; else other = 1 }
@@ -57,7 +59,7 @@ selected_files() {
   selected_whole=$1 selected_id=$2
   shift 2
   if [ "$selected_whole" = 1 ]; then
-    find . ! -type d ! -path ./.torc-remote ! -path ./.torc-remote.new "$@"
+    find . ! -type d ! -path ./.torc-remote ! -path './.torc-remote.*' "$@"
   else
     own_files "$selected_id" "$@"
   fi
@@ -118,29 +120,48 @@ live_jobs() {
   done
 }
 
-# live_worker: a line for each worker, of whatever workflow, that may be writing to the directory
-live_worker() {
+# running_there: what is said of the workers, of whatever workflow, that may be writing to the directory
+running_there() {
+  live_workers | LC_ALL=C sort -u | awk -v id="$1" -v key="$key" -v old="$old_key" '
+    {
+      who = $0
+      sub(/^[^ ]* [^ ]* /, "", who)
+      if (who in seen) next
+      seen[who] = 1
+      elsewhere = $1 == id && $2 != "~" && $2 != key && $2 != old
+      workers = workers separator who " of workflow " $1 (elsewhere ? " of another server" : "")
+      command = "torc remote stop " $1 (elsewhere ? " with the URL of that server" : "")
+      if (!(command in seen)) commands = commands separator command
+      seen[command] = 1
+      separator = ", "
+    }
+    END { if (workers != "") print "a worker is still running there (" workers "). Stop it first: " commands }'
+}
+
+# live_workers: a line "WORKFLOW KEY WHO" for each of them; ~ for a key that nothing tells
+live_workers() {
   for live_dir in "$state_home"/*/*; do
     load_record "$live_dir/record" && within_output "$r_output" && [ ! -e "$live_dir/exit.$r_pid" ] || continue
     live_machine=${live_dir%/*} live_machine=${live_machine##*/}
+    live_id=${live_dir##*/} live_key=${live_dir##*-}
     if [ "$live_machine" != "$machine" ]; then
-      printf 'PID %s on %s\n' "$r_pid" "$live_machine"
+      printf '%s %s PID %s on %s\n' "${live_id%-*}" "$live_key" "$r_pid" "$live_machine"
     elif know_boot && [ "$r_boot" = "$boot" ] && alive "$r_pid" "$r_start"; then
-      printf 'PID %s\n' "$r_pid"
+      printf '%s %s PID %s\n' "${live_id%-*}" "$live_key" "$r_pid"
     fi
   done
   for live_pid in $(marks '' | awk '{ print $2 }'); do # their records may be lost
     if runs_workflow "$live_pid" '' && within_output "$(started_in "$live_pid")"; then
-      printf 'PID %s\n' "$live_pid"
+      printf '%s ~ PID %s\n' "$(words_of "$live_pid" | sed -n '/^run$/ { n; p; q; }')" "$live_pid"
     fi
   done
-  [ ! -f "$output/.torc-remote" ] || unended "$output/.torc-remote" | while read -r other_id other_server other_name; do
-    [ "$other_name" = "$name" ] || printf 'that of workflow %s on %s\n' "$other_id" "$other_name"
+  [ ! -f "$output/.torc-remote" ] || unended "$output/.torc-remote" | while read -r other_id other_key other_name; do
+    [ "$other_name" = "$name" ] || printf '%s %s one on %s\n' "$other_id" "$other_key" "$other_name"
   done
   for live_file in "$output"/torc_worker_*.pid; do
     live_id=${live_file##*/torc_worker_} live_id=${live_id%.pid}
     [ -r "$live_file" ] && is_number "$live_id" || continue
     identify_native "$live_id" "$output"
-    [ "$found" != running ] || printf 'PID %s\n' "$r_pid"
+    [ "$found" != running ] || printf '%s ~ PID %s\n' "$live_id" "$r_pid"
   done
 }

@@ -35,13 +35,29 @@ mounted() {
 
 remove_whole() {
   [ -z "$(mounted)" ] || refuse "$(mounted | head -n 1) is a mounted file system"
-  cd / && rm -rf "$output" && [ ! -e "$output" ] || fail failed "$output could not be removed completely"
+  # the marker last, so that whoever comes after an abort knows what is left
+  find . ! -name . -prune ! -name .torc-remote ! -name '.torc-remote.*' -exec rm -rf {} +
+  [ -z "$(others)" ] || fail failed "$output could not be removed completely"
   changed
   emit removed "$output"
+  rm -f .torc-remote .torc-remote.new
   case $output in
-  */"server-$key") cd "${output%/*}" && forget_workflow ;;
+  */"server-$key")
+    cd .. && rmdir "$output" || fail failed "$output could not be removed completely"
+    forget_workflow
+    ;;
+  *) cd / && remove_empty "$output" ;;
   esac
 }
+
+# remove_empty DIR: unless somebody starts a worker there just now
+remove_empty() {
+  leave_output
+  rmdir "$1" 2>/dev/null || [ ! -d "$1" ] || [ -n "$(ls -A "$1")" ] || fail failed "$1 could not be removed"
+}
+
+# others: what is in the directory beside the marker
+others() { find . ! -name . -prune ! -name .torc-remote ! -name '.torc-remote.*' -print | sed 's,^\./,,' | sort; }
 
 # Only what torc names after its workflows; says what stays.
 remove_own_files() {
@@ -56,10 +72,12 @@ remove_own_files() {
   for sub in job_stdio resource_utilization offline_journal; do
     [ ! -d "$sub" ] || rmdir "$sub" 2>/dev/null || :
   done
-  forget_workflow
   [ "$count" = 0 ] || changed
   emit removed "$count files in $output"
-  find . ! -name . -prune ! -name .torc-remote -print | sed 's,^\./,,' | head -n 10 | emit_lines kept
+  others | head -n 10 | emit_lines kept
+  kept_more=$(($(others | wc -l) - 10))
+  [ "$kept_more" -le 0 ] || emit kept_more "$kept_more"
+  forget_workflow
 }
 
 # in_marker: is the workflow known to have used the directory?
@@ -72,15 +90,21 @@ in_marker() {
 # Takes the workflow's lines out of the marker; who made the directory stays known while another workflow uses it.
 forget_workflow() {
   [ -f .torc-remote ] || return 0
-  awk -v id="$workflow" -v key="$key" -v old="$old_key" -v all="$all" '
-    all { next }
-    $2 == id && ($3 == key || $3 == old) { if ($NF == "created=1") created = 1; next }
-    { print; others = 1 }
-    END { if (created && others) print "made created=1" }' .torc-remote >.torc-remote.new &&
-    mv .torc-remote.new .torc-remote
+  # With what was added meanwhile, as the end of a worker is noted without the lock.
+  # shellcheck disable=SC2094 # the one that is read is not the one that is written to
+  {
+    awk -v id="$workflow" -v key="$key" -v old="$old_key" -v all="$all" '
+      all { next }
+      $2 == id && ($3 == key || $3 == old) { if ($NF == "created=1") created = 1; next }
+      { print; others = 1 }
+      END { if (created && others) print "made created=1" }' >.torc-remote.new &&
+      mv .torc-remote.new .torc-remote
+    cat >>.torc-remote
+  } <.torc-remote
   grep -q -v '^made ' .torc-remote && return
   made=$(cat .torc-remote)
   rm -f .torc-remote
+  leave_output
   [ -z "$made" ] || rmdir "$(pwd -P)" 2>/dev/null || :
 }
 
@@ -104,8 +128,11 @@ locate_output "$workflow" "$keys" "$output_dir" || there=0
 [ "$found" != running ] || emit_held_nodes
 if [ "$there" = 1 ]; then
   guard_output
-  live=$(live_worker | sort -u | paste -s -d , -)
-  [ -z "$live" ] || fail live "a worker is still running there ($live). Stop it first"
+  lock_output || there=0
+fi
+if [ "$there" = 1 ]; then
+  live=$(running_there "$workflow")
+  [ -z "$live" ] || fail live "$live"
 fi
 [ "$found" != running ] || fail live "the worker is still running (PID $r_pid). Stop it first"
 live=$(live_jobs "$all" | sort -un)

@@ -53,7 +53,7 @@ adopt() {
   [ -z "$r_output" ] || note_end "$workflow"
   adopted=$state_home/$machine/$workflow-${keys%% *}
   mv "$dir" "$adopted" || fail failed "cannot rename $dir to $adopted"
-  dir=$adopted key=${keys%% *}
+  dir=$adopted key=${keys%% *} held_worker=$adopted/lock
 }
 
 # The server will be told that the jobs of a worker that was killed have ended, and may give them to another one.
@@ -72,21 +72,26 @@ end_left_behind() {
 # whether we made it.
 prepare_output() {
   absolute "$output_dir"
+  while [ "$located" != / ] && [ "$located" != "${located%/}" ]; do located=${located%/}; done
   output=$located
-  created=0
   own_links "$output" || refuse_output
+  # another command may be deleting it at the same moment
+  until make_output && lock_output; do :; done
+  [ "$created" = 0 ] || mark 'made created=1'
+  ! taken "$workflow" || use_own_subdirectory
+}
+
+# make_output: sets `created` where it did not exist. Of several that make it at the same moment only one did.
+make_output() {
+  output=$located created=0
   if [ ! -e "$output" ]; then
-    (umask go-w && mkdir -p "$output") 2>/dev/null && created=1
+    (umask go-w && mkdir -p "${output%/*}/" && mkdir "$output") 2>/dev/null && created=1
   fi
   [ -d "$output" ] || fail failed "the output directory $output cannot be made or is not a directory"
   output=$(cd "$output" && pwd -P && printf x) || fail failed "the output directory $located cannot be entered"
   output=${output%"$nl"x}
   cd "$output" || fail failed "the output directory $output cannot be entered"
   own_alone . || refuse_output
-  if taken "$workflow"; then
-    use_own_subdirectory
-  fi
-  [ "$created" = 0 ] || mark 'made created=1'
 }
 
 # mark LINE: the first must not begin where a full disk cut off the last one
@@ -106,8 +111,8 @@ Name a directory of your own with --output-dir"
 use_own_subdirectory() {
   [ -d "server-$key" ] || mark "holds $workflow $key $name"
   output=$output/server-$key
-  created=1
   (umask go-w && mkdir -p "$output") || fail failed "the output directory $output cannot be made"
+  mark 'made created=1'
 }
 
 # fail_marked STATE MESSAGE: as `fail`, once the start is in the marker: no worker runs here
