@@ -275,3 +275,38 @@ def test_a_server_with_a_password(start_server: StartServer, tmp_path: Path) -> 
     asked.expect_exact("Server is running")
     asked.expect(pexpect.EOF)
     assert "c0rrect" not in str(asked.before)
+
+
+def test_an_input_file_that_is_not_here_is_named_by_create(cli: Cli) -> None:
+    spec = {
+        "name": "inputs",
+        "files": [{"name": name, "path": name} for name in ("here.txt", "missing.txt", "made.txt")],
+        "jobs": [
+            {
+                "name": "a",
+                "command": "true",
+                "input_files": ["here.txt", "missing.txt"],
+                "output_files": ["made.txt"],
+            }
+        ],
+    }
+    (cli.directory / "spec.json").write_text(json.dumps(spec))
+    (cli.directory / "here.txt").touch()
+    created = cli.run("create", "spec.json")
+    assert created.stderr == (
+        "Input files that are not on this machine, but have to be on the workers': missing.txt\n"
+    )
+    assert created.returncode == 0
+
+
+def test_the_list_of_results_says_where_a_failure_is_explained(cli: Cli) -> None:
+    number = cli.create()
+    cli.run("run", number, "-p", "0.2")
+    listed = cli.run("results", "list", number)
+    job = next(job["id"] for job in cli.json("jobs", "list", number)["items"] if job["name"] == "right")
+    file = f"job_stdio/job_wf{number}_j{job}_r1_a1.e"
+    assert listed.stderr.startswith(
+        f"Why job {job} failed is in {file} in the output directory of its worker."
+    )
+    assert listed.stderr.endswith(f"\n    torc remote collect-logs {number}\n")
+    assert (cli.directory / "torc_output" / file).read_text() == "oops\n"

@@ -147,6 +147,28 @@ def test_invocation_scripts_are_prefix_or_preamble(rest: Rest, tmp_path: Path) -
     assert ((tmp_path / "one").read_text(), (tmp_path / "two").read_text()) == ("me\n", "you\n")
 
 
+def test_a_job_that_fails_without_an_input_file_is_explained(rest: Rest, tmp_path: Path) -> None:
+    """Its command may have said nothing, as here; one that has its file is left to itself."""
+    workflow_id = rest.create([])
+    files = [{"workflow_id": workflow_id, "name": name, "path": name} for name in ("here", "missing")]
+    created = rest.call("POST", "/bulk_files", {"files": files})["files"]
+    jobs = [
+        {"workflow_id": workflow_id, "name": f["name"], "command": "exit 3", "input_file_ids": [f["id"]]}
+        for f in created
+    ]
+    rest.call("POST", "/bulk_jobs", {"jobs": jobs})
+    rest.initialize(workflow_id)  # by somebody who does not look for the files, as `torc remote run` does
+    (tmp_path / "here").touch()
+    done = run_worker(rest.url, workflow_id, tmp_path)
+    ids = {name: job["id"] for name, job in rest.jobs(workflow_id).items()}
+    said = {
+        name: (tmp_path / f"torc_output/job_stdio/job_wf{workflow_id}_j{ids[name]}_r1_a1.e").read_text()
+        for name in ids
+    }
+    assert said == {"here": "", "missing": "torc: declared input files are missing here: missing\n"}
+    assert f"job_id={ids['missing']}: declared input files are missing here: missing" in done.log
+
+
 def test_declared_output_files_must_exist(rest: Rest, tmp_path: Path) -> None:
     workflow_id = rest.create([])
     body = {

@@ -4,7 +4,7 @@ import click
 
 from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.options import TorcCommand
-from torc_remote.cli.output import print_json
+from torc_remote.cli.output import print_json, say
 
 
 @click.command(cls=TorcCommand)
@@ -25,13 +25,17 @@ def create(app: App, file: str, no_resource_monitoring: bool) -> None:
       torc -f json create workflow.json
     """
     from torc_remote.cli.handover import load_spec_or_hand_over
+    from torc_remote.client.lifecycle import inputs_elsewhere
     from torc_remote.spec import create_workflow
 
     options = ["--no-resource-monitoring"] * no_resource_monitoring
     spec = load_spec_or_hand_over(app, file, ["create", file, *options])
     if no_resource_monitoring:
         spec = spec.without_monitoring()
-    workflow_id = create_workflow(app.client(), spec, app.settings.username)
+    client = app.client()
+    workflow_id = create_workflow(client, spec, app.settings.username)
+    if spec.files and (note := inputs_elsewhere(client, workflow_id)):
+        say(note, err=True)
     message = f"Created workflow {workflow_id}"
     if app.format == "json":
         print_json({"workflow_id": workflow_id, "status": "success", "message": message})

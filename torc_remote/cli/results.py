@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import ListCommand, TorcGroup, list_options
-from torc_remote.cli.output import Columns, duration, print_items
+from torc_remote.cli.options import WORKFLOW_ID, ListCommand, TorcGroup, list_options
+from torc_remote.cli.output import Columns, Json, duration, print_items, say
 from torc_remote.cli.selection import resolve_workflow_id
 
 
@@ -21,7 +21,7 @@ def results() -> None:
 
 
 @results.command("list", cls=ListCommand)
-@click.argument("workflow_id", type=int, required=False)
+@click.argument("workflow_id", type=WORKFLOW_ID, required=False)
 @click.option("-j", "--job-id", type=int, help="Only the results of this job.")
 @click.option("-r", "--run-id", type=int, help="Only the results of this run.")
 @click.option("--return-code", type=int, help="Only results with this return code.")
@@ -46,6 +46,18 @@ def list_(app: App, /, workflow_id: int | None, failed: bool, **filters: Any) ->
     if app.format != "json":
         hosts = {node["id"]: node["hostname"] for node in client.list_compute_nodes(workflow_id)}
     print_items(app, found, _columns(hosts), "No results.")
+    bad = [result for result in found if result["status"] == "failed"]
+    if bad and app.format == "table":
+        say(_where_it_says_why(bad[0]), err=True)
+
+
+def _where_it_says_why(result: Json) -> str:
+    """For one of the jobs that failed, as its result says no more than the return code."""
+    name = "job_wf{workflow_id}_j{job_id}_r{run_id}_a{attempt_id}.e".format_map({"attempt_id": 1, **result})
+    return (
+        f"Why job {result['job_id']} failed is in job_stdio/{name} in the output directory of its worker. To bring it "
+        f"here from a remote one:\n    torc remote collect-logs {result['workflow_id']}"
+    )
 
 
 def _columns(hosts: dict[int, str]) -> Columns:

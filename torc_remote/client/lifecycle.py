@@ -162,13 +162,14 @@ def ensure_runnable(
     if ended["is_complete"] or ended["is_canceled"]:
         state = "canceled" if ended["is_canceled"] else "complete"
         raise TorcError(
-            f"Workflow {workflow_id} is {state}. To run it again, reset it first (with --failed-only just what "
-            f"went wrong):\n    torc workflows reset-status {workflow_id} --reinitialize"
+            f"Workflow {workflow_id} is {state}. To run it again, reset it first (with --failed-only just the jobs "
+            "that failed, were terminated or canceled, and those after them):\n"
+            f"    torc workflows reset-status {workflow_id} --reinitialize"
         )
     if not client.is_uninitialized(workflow_id):
         return False
-    if missing := _files_not_here(client, workflow_id):
-        note(_not_here(missing))
+    if text := inputs_elsewhere(client, workflow_id):
+        note(text)
     if change:
         _initialize_once(client, workflow_id)
     return True
@@ -185,7 +186,11 @@ def _initialize_once(client: TorcClient, workflow_id: int) -> None:
         client.initialize_jobs(workflow_id, only_uninitialized=True)
 
 
-def _not_here(paths: list[str]) -> str:
+def inputs_elsewhere(client: TorcClient, workflow_id: int) -> str:
+    """The line that says which input files are not on this machine; empty when all are."""
+    paths = _files_not_here(client, workflow_id)
+    if not paths:
+        return ""
     shown = ", ".join(paths[:SHOWN_FILES]) + (", ..." if len(paths) > SHOWN_FILES else "")
     return f"Input files that are not on this machine, but have to be on the workers': {shown}"
 

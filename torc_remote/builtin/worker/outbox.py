@@ -19,7 +19,7 @@ BATCH = 500
 
 @dataclass
 class Outcome:
-    """How one job ended. ``usage``: the four resource fields; ``checked``: its outputs were looked at."""
+    """How one job ended. ``usage``: the four resource fields; ``checked``: its files were looked at."""
 
     job: JSON
     return_code: int
@@ -48,7 +48,6 @@ class Outbox:
     def add(self, job: JSON, return_code: int, status: str, seconds: float, usage: JSON) -> None:
         """A job has ended just now."""
         outcome = Outcome(job, return_code, status, seconds, usage, utc_now())
-        outcome.checked = return_code != 0
         self._waiting.append(outcome)
         self._note(outcome)
 
@@ -56,7 +55,7 @@ class Outbox:
         """Hand everything over. Raises UnavailableError; what was not taken stays."""
         for outcome in self._waiting:
             if not outcome.checked:
-                self._check_outputs(outcome)
+                self._check_files(outcome)
                 outcome.checked = True
         while self._waiting:
             batch = self._waiting[:BATCH]
@@ -109,6 +108,24 @@ class Outbox:
         )
         return {"job_id": job_id, "status": outcome.status, "run_id": run_id, "result": result}
 
+    def _check_files(self, outcome: Outcome) -> None:
+        if outcome.return_code == 0:
+            self._check_outputs(outcome)
+        elif outcome.status == "failed":
+            self._explain(outcome)
+
+    def _explain(self, outcome: Outcome) -> None:
+        """What failed for want of an input file may not have said so itself."""
+        try:
+            job = self._api.get("/jobs/{}".format(outcome.job["id"]))  # a claim does not tell them
+            paths = [str(self._file(int(number))["path"]) for number in job.get("input_file_ids") or []]
+        except RefusedError as error:
+            log.warning("The input files of job_id=%s are not known: %s", outcome.job["id"], error)
+            return
+        missing = [path for path in paths if modified(path) is None]
+        if missing:
+            self._say(outcome, "declared input files are missing here: {}".format(", ".join(missing)))
+
     def _check_outputs(self, outcome: Outcome) -> None:
         """A job that succeeded must have written the files that it declares."""
         missing = []
@@ -136,6 +153,10 @@ class Outbox:
     def _fail(self, outcome: Outcome, reason: str) -> None:
         outcome.return_code, outcome.status = 1, "failed"
         self._note(outcome)
+        self._say(outcome, reason)
+
+    def _say(self, outcome: Outcome, reason: str) -> None:
+        """In the worker's log and the job's own."""
         log.warning("job_id=%s: %s", outcome.job["id"], reason)
         with suppress(OSError), stdio_path(self._setting, outcome.job, "e").open("ab") as stream:
             stream.write("torc: {}\n".format(reason).encode("utf-8", "backslashreplace"))
