@@ -214,8 +214,12 @@ def script_host(home: Path, worker: str = WORKER) -> Iterator[ScriptHost]:
     host = ScriptHost(home)
     host.install_worker(worker)
     yield host
-    host.end()
-    wait_until(lambda: not host.pids())
+
+    def is_gone() -> bool:
+        host.end()  # again and again: what is being ended may start something
+        return not host.pids()
+
+    wait_until(is_gone)
 
 
 def _parts(script: str, role: str) -> list[str]:

@@ -26,9 +26,13 @@ class PlayError(TorcError):
 
 
 class InterruptedPlayError(TorcError):
-    """The user ended the play; what runs on the hosts goes on."""
+    """The user ended the play; ``answers`` has what hosts had answered by then."""
 
     exit_code = 130
+
+    def __init__(self, answers: "Mapping[str, HostAnswer]") -> None:
+        super().__init__("Interrupted.")
+        self.answers = answers
 
 
 @dataclass
@@ -76,7 +80,7 @@ def run_play(
                 gathered.read(lines)
             gathered.read(lines)
         if interrupted.is_set():
-            raise InterruptedPlayError("Interrupted. What was started on the hosts goes on.")
+            raise InterruptedPlayError(gathered.answers)
         last_words = process.last_words
     if gathered.controller_error:
         raise PlayError(gathered.controller_error)

@@ -11,7 +11,7 @@ from torc_remote.answers import BAD, DETAILS, WELL
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.client.lifecycle import ensure_runnable, worker_version
-from torc_remote.deploy import HostAnswer, Play, PlayError, run_play
+from torc_remote.deploy import HostAnswer, InterruptedPlayError, Play, PlayError, run_play
 from torc_remote.errors import TorcError
 from torc_remote.executables import require_program
 from torc_remote.inventory import Inventory, WorkflowWorkers, build_inventory
@@ -25,6 +25,30 @@ if TYPE_CHECKING:
 OnStep = Callable[["HostStep"], None]
 
 _START_ROLE = "start_worker"
+# By operation the role whose answer is the end of it, and what is to be known after Ctrl-C.
+_INTERRUPTED = {
+    "run": (
+        _START_ROLE,
+        "Workers that were started go on. Run the command again: it starts only what is missing.",
+    ),
+    "status": ("status", "Nothing was changed."),
+    "stop": (
+        "stop",
+        "Some workers may be stopped without the server having been told which jobs that ended. Run the command again: "
+        "it stops the others and tells the server.",
+    ),
+    "collect-logs": (
+        "fetch_logs",
+        "Archives that are here are whole, and what is not here was deleted nowhere. Run the command again: it "
+        "collects only what is missing.",
+    ),
+    "delete-logs": ("delete_logs", "Some logs may be deleted. Run the command again: it deletes the others."),
+    "install": (
+        "install_torc",
+        "torc may be installed on some. Run the command again: what is the same stays.",
+    ),
+    "reach": ("", "No worker was added."),
+}
 # A host of `run` that passed its check, when nothing was started because of others.
 _CHECKED = ("ok", "reachable")
 
@@ -164,7 +188,11 @@ class Fleet:
         )
         if not self.inventory.hosts:
             return self.report(operation, {})
-        answers = run_play(play, self.inventory, self.settings, self.reach.process)
+        try:
+            answers = run_play(play, self.inventory, self.settings, self.reach.process)
+        except InterruptedPlayError as error:
+            error.args = (_interrupted(operation, error.answers),)
+            raise
         report = self.report(operation, answers)
         cut_off = next(iter(answers.values())).cut_off
         if cut_off and not report.failed:
@@ -323,6 +351,13 @@ def _host_result(operation: str, address: WorkerAddress, label: str, answer: Hos
             f"the host's answer can't be used: {state or 'nothing'!r} is none to {operation}",
         )
     return HostResult(address.stored, label, state, ok, one_line(reason) or ("" if ok else state), details)
+
+
+def _interrupted(operation: str, answers: Mapping[str, HostAnswer]) -> str:
+    """What was done, what was not and what to do."""
+    role, words = _INTERRUPTED[operation]
+    done = sum(answer.status != "silent" and answer.role in ("", role) for answer in answers.values())
+    return f"Interrupted. {done} of {len(answers)} host(s) had answered. {words}"
 
 
 def _unfinished(why: str) -> str:

@@ -45,9 +45,22 @@ def test_a_refused_run_lists_the_hosts_that_failed(fleet: Fleet) -> None:
     """Not those for which nothing was done on their account."""
     number = fleet.sleeping(["sandbox1", "no-such.invalid"])
     said = fleet.torc("remote", "run", number, code=1)
-    hint = re.search(r"To do it again for this one alone, add:\n    --limit @(\S+)\n", said.stderr)
+    hint = re.search(
+        r"When what is wrong with this one is mended, give the same command again: it starts the workers of all. "
+        r"To do something for this one alone, such as 'torc remote install', add:\n    --limit @(\S+)\n",
+        said.stderr,
+    )
     assert hint
     assert Path(hint[1]).read_text() == "no-such.invalid\n"
+
+
+def test_there_is_no_advice_where_all_hosts_failed(fleet: Fleet) -> None:
+    """The command is then the same."""
+    number = fleet.sleeping(["no-such.invalid", "nor-this.invalid"])
+    for command, code in (("run", 1), ("status", 3)):
+        assert "--limit" not in fleet.torc("remote", command, number, code=code).stderr
+    (kept,) = (fleet.directory / "state/torc-remote").glob(f"failed-hosts-{number}-*")
+    assert kept.read_text() == "no-such.invalid\nnor-this.invalid\n"
 
 
 def test_the_list_that_cannot_be_written_is_a_warning(fleet: Fleet, tmp_path: Path) -> None:

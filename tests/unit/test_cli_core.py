@@ -221,6 +221,29 @@ def test_usage_errors() -> None:
     assert "'one' is not a valid integer" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("run workers.txt 42", "torc remote run [WORKFLOW_ID]. A worker file is named with --workers FILE"),
+        (
+            "status workers.txt",
+            "torc remote status [WORKFLOW_ID]. A worker file is named with --workers FILE",
+        ),
+        ("add-workers h1 42", "torc remote add-workers WORKFLOW_ID WORKER..."),
+        (
+            "add-workers-from-file 42 workers.txt",
+            "torc remote add-workers-from-file WORKER_FILE [WORKFLOW_ID]",
+        ),
+        ("remove-worker 42 h1", "torc remote remove-worker WORKER [WORKFLOW_ID]"),
+    ],
+)
+def test_arguments_in_another_order_get_a_hint(
+    words: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(cli.torc, "torc", ["remote", *words.split()]) == 2
+    assert f" is not a valid integer. The order is: {hint}\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("path", [(), ("remote",), ("remote", "run")], ids=" ".join)
 def test_help_fits_a_narrow_terminal(path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")

@@ -28,6 +28,7 @@ def bar() -> Progress:
 def test_the_last_hosts_are_named_and_the_failed_counted(bar: Progress) -> None:
     steps = _Steps(bar)
     assert "waiting" not in shown(bar)
+    assert "?" not in shown(bar), "a number that nobody knows"
     steps.add(HostStep("Look", "host1", True, "", HOSTS))
     assert "1/5" in shown(bar)
     assert "waiting" not in shown(bar)

@@ -35,12 +35,20 @@ def write_url(path: Path, host: str) -> None:
 
 def test_defaults(load: Load) -> None:
     settings = load()
-    assert settings == Settings()
-    assert (settings.api_url, settings.username, settings.run.output_dir) == (
-        DEFAULT_API_URL,
-        "unknown",
-        "torc_output",
-    )
+    account = pwd.getpwuid(os.getuid()).pw_name
+    assert settings == Settings(username=account)
+    assert (settings.api_url, settings.run.output_dir) == (DEFAULT_API_URL, "torc_output")
+
+
+def test_the_user_name_is_the_accounts_where_the_environment_has_none(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load(USERNAME="dora").username == "dora"
+    assert load(USER="carl", USERNAME="dora").username == "carl"
+    assert load(TORC_USERNAME="bert", USER="carl").username == "bert"
+    assert load(USER="").username == pwd.getpwuid(os.getuid()).pw_name
+    monkeypatch.setattr(os, "getuid", lambda: 2_000_000_000)
+    assert load().username == "unknown"
 
 
 def test_each_source_beats_the_next(load: Load, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from torc_remote import operations
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
-from torc_remote.deploy import HostAnswer
+from torc_remote.deploy import HostAnswer, InterruptedPlayError
 from torc_remote.operations import Fleet, HostResult, HostStep, Reach, Report
 
 WORKERS = ["beta", "alice@alpha:2222", "-oProxyCommand=true", "alpha"]
@@ -142,3 +142,29 @@ def test_steps_are_passed_on_in_plain_words(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(operations, "run_play", run_play)
     assert operations.status(fleet, None).exit_code == 3
     assert steps == [HostStep("Look", "alpha", False, r"SSH connection failed to alpha: \x07gone", ["alpha"])]
+
+
+@pytest.mark.parametrize(
+    ("operation", "role", "words"),
+    [
+        ("run", "start_worker", "Workers that were started go on. Run the command again"),
+        ("stop", "stop", "it stops the others and tells the server"),
+        ("collect-logs", "fetch_logs", "what is not here was deleted nowhere"),
+        ("delete-logs", "delete_logs", "Some logs may be deleted"),
+        ("status", "status", "Nothing was changed."),
+    ],
+)
+def test_an_interruption_says_what_was_done_and_what_to_do(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, operation: str, role: str, words: str
+) -> None:
+    def run_play(*args: Any) -> dict[str, HostAnswer]:
+        checked = HostAnswer("ok", "version_check", {"state": "ok"})
+        raise InterruptedPlayError(answers(fleet, {"alpha": HostAnswer("ok", role), "beta": checked}))
+
+    monkeypatch.setattr(operations, "run_play", run_play)
+    with pytest.raises(
+        InterruptedPlayError, match=r"^Interrupted\. 1 of 2 host\(s\) had answered\. "
+    ) as told:
+        fleet.play(operation, "any", {})
+    assert words in str(told.value)
+    assert told.value.exit_code == 130

@@ -3,13 +3,13 @@
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import TorcCommand
+from torc_remote.cli.options import WORKFLOW_ID, TorcCommand
 from torc_remote.cli.output import confirm, print_json, say
 from torc_remote.cli.selection import resolve_workflow_id
 
 
 @click.command(cls=TorcCommand)
-@click.argument("workflow_id", type=int, required=False)
+@click.argument("workflow_id", type=WORKFLOW_ID, required=False)
 @click.option("--no-prompts", is_flag=True, help="Don't ask for confirmation.")
 @pass_app
 def cancel(app: App, workflow_id: int | None, no_prompts: bool) -> None:

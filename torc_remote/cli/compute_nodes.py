@@ -3,7 +3,7 @@
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import ListCommand, TorcGroup, list_options
+from torc_remote.cli.options import WORKFLOW_ID, ListCommand, TorcGroup, list_options
 from torc_remote.cli.output import Columns, moment, print_items
 from torc_remote.cli.selection import resolve_workflow_id
 
@@ -29,7 +29,7 @@ def compute_nodes() -> None:
 
 
 @compute_nodes.command("list", cls=ListCommand)
-@click.argument("workflow_id", type=int, required=False)
+@click.argument("workflow_id", type=WORKFLOW_ID, required=False)
 @list_options
 @pass_app
 def list_(app: App, workflow_id: int | None, limit: int | None, offset: int) -> None:

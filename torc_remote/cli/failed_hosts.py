@@ -25,8 +25,19 @@ def keep_failed_hosts(report: Report) -> None:
     except OSError as error:
         say(f"Warning: {path} could not be written: {error.strerror}.", err=True)
         return
-    which = "this one" if len(failed) == 1 else f"these {len(failed)}"
-    say(f"To do it again for {which} alone, add:\n    --limit {shlex.quote(f'@{path}')}", err=True)
+    if len(failed) < len(report.hosts):
+        say(_advice(report, len(failed), shlex.quote(f"@{path}")), err=True)
+
+
+def _advice(report: Report, failed: int, file: str) -> str:
+    """What to do next. The same for all hosts needs no words."""
+    which = "this one" if failed == 1 else f"these {failed}"
+    if report.refused:
+        return (
+            f"When what is wrong with {which} is mended, give the same command again: it starts the workers of all. "
+            f"To do something for {which} alone, such as 'torc remote install', add:\n    --limit {file}"
+        )
+    return f"To do it again for {which} alone, add:\n    --limit {file}"
 
 
 def _file(report: Report) -> Path:

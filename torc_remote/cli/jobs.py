@@ -3,7 +3,7 @@
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import ListCommand, TorcGroup, list_options
+from torc_remote.cli.options import WORKFLOW_ID, ListCommand, TorcGroup, list_options
 from torc_remote.cli.output import confirm, print_items, print_json, say
 from torc_remote.cli.selection import resolve_workflow_id
 from torc_remote.text import printable
@@ -35,7 +35,7 @@ def jobs() -> None:
 
 
 @jobs.command("list", cls=ListCommand)
-@click.argument("workflow_id", type=int, required=False)
+@click.argument("workflow_id", type=WORKFLOW_ID, required=False)
 @click.option(
     "-s", "--status", type=click.Choice(STATES), metavar="STATE", help="Only the jobs in this state."
 )

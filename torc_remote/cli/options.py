@@ -79,6 +79,29 @@ GLOBAL_OPTIONS = (
 )
 
 
+class _WorkflowId(click.types.IntParamType):
+    """A number; whoever gives something else may have another order of the arguments in mind."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            if ctx is None:
+                raise
+            self.fail(_wrong_order(str(value), ctx), param, ctx)
+
+
+WORKFLOW_ID = _WorkflowId()
+
+
+def _wrong_order(value: str, ctx: click.Context) -> str:
+    words = [word for word in ctx.command.collect_usage_pieces(ctx) if word != ctx.command.options_metavar]
+    text = f"{value!r} is not a valid integer. The order is: {' '.join([ctx.command_path, *words])}"
+    if any("--workers" in param.opts for param in ctx.command.params):
+        text += ". A worker file is named with --workers FILE"
+    return text
+
+
 def list_options(function: _Function) -> _Function:
     """The options that every list command has: ``limit`` (None: all) and ``offset``."""
     limit = click.option("-l", "--limit", type=click.IntRange(min=1), help="Show at most this many.")

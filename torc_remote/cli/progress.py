@@ -39,14 +39,14 @@ def _print_line(step: "HostStep") -> None:
 
 def _bar() -> "Progress":
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.table import Column
 
     # what is cut off where the terminal ends stands last, so that the bar stays one line
     flexible = Column(no_wrap=True, ratio=1)
     return Progress(
         BarColumn(bar_width=12),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}", style="progress.download"),
         TimeElapsedColumn(),
         TextColumn("{task.description}{task.fields[note]}", markup=False, table_column=flexible),
         console=Console(stderr=True),
@@ -63,7 +63,7 @@ class _Steps:
 
     def __init__(self, bar: "Progress") -> None:
         self._bar = bar
-        self._task = bar.add_task("Connecting", total=None, note="")
+        self._task = bar.add_task("Connecting", total=None, count="", note="")
         self._name = ""
         self._done: set[str] = set()
         self._failed: set[str] = set()
@@ -82,6 +82,7 @@ class _Steps:
             description=step.step,
             total=len(step.hosts),
             completed=len(self._done),
+            count=f"{len(self._done)}/{len(step.hosts)}",
             note=_note(len(self._failed), waiting),
         )
 

@@ -114,7 +114,7 @@ def stop(
     ended = sum(host.details.get("jobs_terminated", 0) for host in report.hosts)
     stopped = sum(host.state == "stopped" for host in report.hosts)
     advice = (
-        f"{ended} job(s) were terminated. To run them again:\n"
+        f"{ended} job(s) were terminated. To run them again, with those that failed or were canceled:\n"
         f"    torc workflows reset-status {report.workflow_id} --failed-only --reinitialize\n"
         f"    torc remote run {report.workflow_id}"
     )

@@ -17,7 +17,7 @@ from torc_remote.cli.remote_options import (
 )
 
 if TYPE_CHECKING:
-    from torc_remote.operations import HostResult
+    from torc_remote.operations import HostResult, Report
 
 # What was found in an archive.
 _FINDINGS = {
@@ -70,7 +70,7 @@ def collect_logs(
         from torc_remote.cli.remote_report import show
 
         report = operations.collect_logs(fleet, local_output_dir, output_dir, delete, all_workflows)
-    show(app, report, _say_collected, "Logs of {} workers collected")
+    show(app, report, _say_collected, _collected(report, delete))
 
 
 @click.command(cls=TorcCommand)
@@ -104,6 +104,18 @@ def delete_logs(
 
         report = operations.delete_logs(fleet, output_dir, all_workflows)
     show(app, report, _say_deleted, "Logs of {} workers deleted")
+
+
+def _collected(report: "Report", delete: bool) -> str:
+    """Also of hosts whose logs could not be deleted the archive is here."""
+    total = len(report.hosts)
+    here = sum("archive" in host.details and host.state != "incomplete" for host in report.hosts)
+    text = f"Logs of {here}/{total} workers collected"
+    return (
+        f"{text}, of {sum('deleted' in host.details for host in report.hosts)}/{total} deleted"
+        if delete
+        else text
+    )
 
 
 def _say_collected(host: "HostResult") -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from torc_remote.cli.app import App
+from torc_remote.cli.options import WORKFLOW_ID
 from torc_remote.cli.progress import progress
 from torc_remote.cli.selection import resolve_workflow_id
 from torc_remote.errors import TorcError, UsageError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-optional_workflow = click.argument("workflow_id", type=int, required=False)
+optional_workflow = click.argument("workflow_id", type=WORKFLOW_ID, required=False)
 max_parallel_ssh = click.option(
     "--max-parallel-ssh",
     type=click.IntRange(min=1),

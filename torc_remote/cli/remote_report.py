@@ -87,7 +87,7 @@ def status_text(host: HostResult) -> str:
     if host.state == "running":
         return f"Running (PID {pid}){_since(host)}"
     if host.state == "none":
-        return "Not Running: never started here"
+        return "Not Running: never started here, or its logs were deleted"
     if host.state in ("stale", "foreign"):
         return f"Not Running: {host.reason}"
     code = host.details.get("exit_code")

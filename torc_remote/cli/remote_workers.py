@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import ListCommand, TorcCommand
+from torc_remote.cli.options import WORKFLOW_ID, ListCommand, TorcCommand
 from torc_remote.cli.progress import progress
 from torc_remote.cli.remote_options import (
     fleet_of,
@@ -29,7 +29,7 @@ _skip_ssh_check = click.option(
 
 
 @click.command(cls=TorcCommand)
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=WORKFLOW_ID)
 @click.argument("workers", nargs=-1, required=True, metavar="WORKER...")
 @_skip_ssh_check
 @max_parallel_ssh

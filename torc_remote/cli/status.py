@@ -5,14 +5,14 @@ from typing import Any
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import TorcCommand
+from torc_remote.cli.options import WORKFLOW_ID, TorcCommand
 from torc_remote.cli.output import duration, print_json, say
 from torc_remote.cli.selection import resolve_workflow_id
 from torc_remote.text import printable
 
 
 @click.command(cls=TorcCommand)
-@click.argument("workflow_id", type=int, required=False)
+@click.argument("workflow_id", type=WORKFLOW_ID, required=False)
 @pass_app
 def status(app: App, workflow_id: int | None) -> None:
     """Show how far a workflow is: its jobs by state, its workers, its times.

@@ -6,7 +6,7 @@ from torc_remote.cli.app import App, pass_app
 from torc_remote.cli.cancel import cancel
 from torc_remote.cli.create import create
 from torc_remote.cli.delete import delete
-from torc_remote.cli.options import ListCommand, TorcGroup, list_options
+from torc_remote.cli.options import WORKFLOW_ID, ListCommand, TorcGroup, list_options
 from torc_remote.cli.output import Columns, confirm, moment, print_items, print_json
 from torc_remote.cli.selection import resolve_workflow_id
 from torc_remote.cli.status import status
@@ -65,7 +65,7 @@ def list_(
 
 
 @workflows.command()
-@click.argument("workflow_id", type=int, required=False)
+@click.argument("workflow_id", type=WORKFLOW_ID, required=False)
 @pass_app
 def get(app: App, workflow_id: int | None) -> None:
     """Show what the server has stored of a workflow, as JSON.
@@ -78,7 +78,7 @@ def get(app: App, workflow_id: int | None) -> None:
 
 
 @workflows.command("is-complete")
-@click.argument("workflow_id", type=int, required=False)
+@click.argument("workflow_id", type=WORKFLOW_ID, required=False)
 @pass_app
 def is_complete(app: App, workflow_id: int | None) -> None:
     """Say whether a workflow is complete, and whether it is canceled.
@@ -99,7 +99,7 @@ def is_complete(app: App, workflow_id: int | None) -> None:
 
 
 @workflows.command()
-@click.argument("workflow_id", type=int, required=False)
+@click.argument("workflow_id", type=WORKFLOW_ID, required=False)
 @click.option("--force", is_flag=True, help="Go on although input files are missing or jobs are running.")
 @click.option("--no-prompts", is_flag=True, help="Don't ask for confirmation.")
 @pass_app
@@ -124,8 +124,12 @@ def init(app: App, workflow_id: int | None, force: bool, no_prompts: bool) -> No
 
 
 @workflows.command("reset-status")
-@click.argument("workflow_id", type=int, required=False)
-@click.option("--failed-only", is_flag=True, help="Only the jobs that were not successful; keep the others.")
+@click.argument("workflow_id", type=WORKFLOW_ID, required=False)
+@click.option(
+    "--failed-only",
+    is_flag=True,
+    help="Only jobs that failed, were terminated or canceled, with those after them; keep the others.",
+)
 @click.option("-r", "--reinitialize", is_flag=True, help="Make the jobs ready for the next run as well.")
 @click.option("--force", is_flag=True, help="Reset although jobs are running; they may then run twice.")
 @click.option("--no-prompts", is_flag=True, help="Don't ask for confirmation.")

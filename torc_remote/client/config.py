@@ -243,7 +243,15 @@ def _parsed(key: _Key, text: str, source: str) -> object:
 
 def _user_name(environ: Mapping[str, str]) -> str:
     names = (environ.get(name) for name in ("TORC_USERNAME", "USER", "USERNAME"))
-    return next((name for name in names if name), "unknown")
+    return next((name for name in names if name), "") or _account()
+
+
+def _account() -> str:
+    """The account's name, where torc would say "unknown": cron and containers often set no USER."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return "unknown"
 
 
 def _split_url(values: dict[str, Any]) -> dict[str, Any]:
