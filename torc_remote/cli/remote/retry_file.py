@@ -1,0 +1,35 @@
+"""The file that lists the workers for which the last operation failed, for `--limit @FILE`."""
+
+import os
+import shlex
+from pathlib import Path
+
+from torc_remote.cli.output import say
+from torc_remote.remote.report import Report
+
+
+def keep_failed_hosts(report: Report) -> None:
+    """Write the file when some hosts failed, and say on stderr how to use it; remove it when all is well."""
+    path = _file(report)
+    # nothing is wrong with the hosts for whose sake a run was refused
+    no_failure = {"invalid", "not_started"} if report.refused else {"invalid"}
+    failed = [host.worker for host in report.failed if host.state not in no_failure]
+    try:
+        if not failed:
+            path.unlink(missing_ok=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        temporary.write_text("".join(f"{worker}\n" for worker in failed))
+        temporary.replace(path)
+    except OSError as error:
+        say(f"Warning: {path} could not be written: {error.strerror}.", err=True)
+        return
+    which = "this one" if len(failed) == 1 else f"these {len(failed)}"
+    say(f"To do it again for {which} alone, add:\n    --limit {shlex.quote(f'@{path}')}", err=True)
+
+
+def _file(report: Report) -> Path:
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    name = f"failed-hosts-{report.workflow_id}-{report.workflow_key}"
+    return Path(state).expanduser() / "torc-remote" / name
