@@ -44,9 +44,9 @@ from ansible_collections.torc.remote.plugins.action.run_script import ActionModu
 from ansible_collections.torc.remote.plugins.action.run_script import LinkError
 from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
 
-from torc_remote.archives import ArchiveError, Shelf, archive_name
 from torc_remote.errors import TorcError
-from torc_remote.transfer import Meeting, at_most, check_room, new_meeting, plain_path
+from torc_remote.remote.archives import ArchiveError, WorkerArchives, archive_name
+from torc_remote.ssh.transfer import Meeting, at_most, check_room, new_meeting, plain_path
 
 
 class ActionModule(RunScript):
@@ -57,44 +57,44 @@ class ActionModule(RunScript):
     def _act(self, args: Mapping[str, Any]) -> Result:
         worker = str(self._value("torc_worker") or self._variables["inventory_hostname"])
         workflow_id = int(self._value("torc_workflow_id"))
-        shelf = Shelf(
+        archives = WorkerArchives(
             Path(str(self._value("torc_local_output_dir"))).expanduser(), archive_name(workflow_id, worker)
         )
-        known = shelf.newest()
+        known = archives.newest()
         number, keys = self._workflow_words()
         meeting = new_meeting(f"torc-logs-{number}-{keys.split(' ')[0]}")
         where = [self._value("torc_output_dir"), self._flag("torc_all_workflows")]
         look_only = self._task.check_mode
         how = [known.manifest if known else "", look_only, bool(self._connection.become)]
         words = [*where, *how, meeting.name, meeting.file]
-        packed = self._run_script("pack_logs.sh", words, workflow=True)
+        packed = self._run_script("pack_logs", words, workflow=True)
         if packed["failed"]:
             return packed
         if look_only:
             deletes = self._flag("torc_delete") and packed.get("state") != "absent"
             return packed | {"changed": deletes or packed.get("state") == "uncollected"}
-        shelf.prepare()
+        archives.prepare()
         if packed.get("state") == "packed":
-            packed |= self._bring(shelf, packed, meeting)
+            packed |= self._bring(archives, packed, meeting)
         elif packed.get("state") == "unchanged" and known:
             packed |= {"archive": str(known.path), **known.findings}
         if not self._flag("torc_delete") or packed["failed"]:
             return packed
         return packed | self._delete(where, packed.get("manifest"))
 
-    def _bring(self, shelf: Shelf, packed: Result, meeting: Meeting) -> Result:
+    def _bring(self, archives: WorkerArchives, packed: Result, meeting: Meeting) -> Result:
         """Take over the archive; whatever happens, neither side keeps an unfinished one."""
         content, place = packed.pop("content", None), packed.pop("place", None)
         try:
             if content is None:
-                with self._leaving(lambda: self._run_script("discard_archive.sh", [meeting.name])):
-                    self._fetch(meeting.path(place), packed["size"], shelf.part)
+                with self._leaving(lambda: self._run_script("discard_archive", [meeting.name])):
+                    self._fetch(meeting.path(place), packed["size"], archives.part)
             else:
-                _unpack(content, packed["size"], shelf.part)
+                _unpack(content, packed["size"], archives.part)
             # what could not be read must be asked for again, so its manifest is not taken for collected
-            kept = shelf.keep(packed["sha256"], "" if packed.get("unread") else packed["manifest"])
+            kept = archives.keep(packed["sha256"], "" if packed.get("unread") else packed["manifest"])
         finally:
-            shelf.part.unlink(missing_ok=True)
+            archives.part.unlink(missing_ok=True)
         collected: Result = {
             "state": "collected",
             "changed": True,
@@ -128,9 +128,7 @@ class ActionModule(RunScript):
     def _delete(self, where: list[Any], manifest: str | None) -> Result:
         if manifest is None:
             return {}
-        deleted = self._run_script(
-            "delete_logs.sh", [*where, manifest], workflow=True, role="delete_logs", changes=True
-        )
+        deleted = self._run_script("delete_logs", [*where, manifest], workflow=True, changes=True)
         if deleted["failed"]:
             return {
                 "failed": True,

@@ -32,4 +32,4 @@ class ActionModule(RunScript):
         return bool(answer.get("lost")) and not self._task.check_mode
 
     def _act(self, args: Any) -> Result:
-        return self._run_script("forget_lost.sh", workflow=True, role="delete_logs")
+        return self._run_script("forget_lost", workflow=True)

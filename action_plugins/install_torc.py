@@ -35,11 +35,11 @@ from ansible_collections.torc.remote.plugins.action.run_script import LinkError
 from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
 
 from torc_remote import __version__
-from torc_remote.archives import checksum
 from torc_remote.builtin.worker.zipapp_builder import build_zipapp
 from torc_remote.errors import TorcError
-from torc_remote.executables import require_program
-from torc_remote.transfer import Meeting, new_meeting, plain_path
+from torc_remote.remote.archives import checksum
+from torc_remote.remote.executables import require_program
+from torc_remote.ssh.transfer import Meeting, new_meeting, plain_path
 
 
 class ActionModule(RunScript):
@@ -61,22 +61,20 @@ class ActionModule(RunScript):
     def _install(self, file: Path, title: str, needs_python: bool) -> Result:
         sha256, meeting = checksum(file), new_meeting("torc-upload")
         names = [meeting.name, meeting.file, bool(self._connection.become)]
-        prepared = self._run_script(
-            "prepare_install.sh", [sha256, needs_python, self._task.check_mode, *names]
-        )
+        prepared = self._run_script("prepare_install", [sha256, needs_python, self._task.check_mode, *names])
         if prepared["failed"] or prepared.get("state") != "ready":
             return prepared
         difference = {"diff": _difference(prepared, title, sha256)} if self._task.diff else {}
         if self._task.check_mode:
             return prepared | {"changed": True} | difference
-        with self._leaving(lambda: self._as_login_user("lend_upload.sh", meeting.name, "")):
+        with self._leaving(lambda: self._as_login_user("lend_upload", meeting.name, "")):
             finishing = [meeting.name, sha256, self._upload(file, meeting, prepared)]
-            return self._run_script("finish_install.sh", finishing, changes=True) | difference
+            return self._run_script("finish_install", finishing, changes=True) | difference
 
     def _upload(self, file: Path, meeting: Meeting, prepared: Result) -> str:
         """Put the file there; its path where another user, who logs in, lent the place."""
         lends = bool(self._connection.become)
-        answer = self._as_login_user("lend_upload.sh", meeting.name, meeting.file) if lends else prepared
+        answer = self._as_login_user("lend_upload", meeting.name, meeting.file) if lends else prepared
         if answer["failed"] or "place" not in answer:
             raise TorcError(str(answer.get("msg", "the host did not say where to upload to")))
         there = meeting.path(answer["place"])

@@ -10,7 +10,7 @@ description:
   - Needs neither Python nor a POSIX login shell on the host. No value stands on any command line.
 options:
   script:
-    description: File name below C(files/) of the calling role.
+    description: The script's name, as in torc_remote/host/scripts of the Python package.
     type: str
     required: true
   workflow:
@@ -71,7 +71,6 @@ state:
   returned: always
 """
 
-import functools
 import gc
 import random
 import resource
@@ -81,7 +80,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -89,13 +87,14 @@ from ansible.errors import AnsibleConnectionFailure
 from ansible_collections.torc.remote.plugins.plugin_utils.host_task import HostTask, regularly
 from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
 
-from torc_remote import script as frame
-from torc_remote.answers import MAX_ANSWER, AnswerError, read_answer
 from torc_remote.client.config import Settings
-from torc_remote.client.handoff import play_keys, play_settings, worker_environment
+from torc_remote.client.play_settings import play_keys, play_settings, worker_environment
 from torc_remote.errors import TorcError
-from torc_remote.family import kill_children
-from torc_remote.ssh_errors import explain
+from torc_remote.host import program
+from torc_remote.host.answers import MAX_ANSWER, AnswerError, read_answer
+from torc_remote.processes import kill_children
+from torc_remote.ssh import script as frame
+from torc_remote.ssh.errors import explain
 from torc_remote.text import one_line, printable
 
 # Ansible imports this in the process that forks one for each host. What is frozen is left alone by the children's
@@ -167,7 +166,7 @@ class ActionModule(HostTask):
         known = [f"{args['known']}.workers"] if "known" in args else []
         if changing and self._task.check_mode:
             words = [*(self._arguments(known) or [""]), *self._arguments(names[:1])]
-            status = self._run_script("status.sh", words, workflow=True, role="status")
+            status = self._run_script("status", words, workflow=True)
             return status | {"changed": status["state"] in changing}
 
         def run() -> Result:
@@ -205,10 +204,9 @@ class ActionModule(HostTask):
         *,
         workflow: bool = False,
         with_server: bool = False,
-        role: str | None = None,
         changes: bool = False,
     ) -> Result:
-        """Run ``script`` of the calling role (or of ``role``) with ``arguments`` and turn its answer into a result.
+        """Run the host script with ``arguments`` and turn its answer into a result.
 
         Raises LinkError; for one that ``changes`` the host it tells whether that may have happened.
         """
@@ -217,8 +215,7 @@ class ActionModule(HostTask):
             words = [*self._workflow_words(must=with_server), *words]
         environment = self._worker_environment() if with_server else {}
         nonce = frame.new_nonce()
-        own = Path(str(self._variables["role_path"]))
-        data = frame.compose(nonce, _texts(own.parent, role or own.name, script), words, environment)
+        data = frame.compose(nonce, program(script), words, environment)
         return _result(nonce, self._execute(data, changes))
 
     def _workflow_words(self, must: bool = False) -> list[str]:
@@ -246,9 +243,9 @@ class ActionModule(HostTask):
                     return self._send(data)
                 except AnsibleConnectionFailure as error:
                     failure = explain(str(error))
-                    if not failure.passing:
+                    if not failure.transient:
                         raise
-                    if failure.hidden:
+                    if failure.unexplained:
                         self._connect_alone()
                 time.sleep(random.uniform(*pause))  # noqa: S311 - no secret
             return self._send(data)
@@ -333,13 +330,6 @@ def _time_limit(seconds: int) -> Iterator[None]:
 def _peak() -> int:
     """The most memory that this process ever had, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-@functools.cache
-def _texts(roles: Path, role: str, script: str) -> list[str]:
-    """The shell library and the role's script."""
-    files = [*sorted((roles / "_common/files").glob("*.sh")), roles / role / "files" / script]
-    return [file.read_text() for file in files]
 
 
 def _text(value: Any) -> str:

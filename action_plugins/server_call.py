@@ -61,13 +61,13 @@ from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Resul
 from torc_remote.client.api import Json, TorcClient
 from torc_remote.client.claims import Claim, Claims, make_claims, read_claim
 from torc_remote.client.errors import ApiError
-from torc_remote.client.handoff import play_settings
 from torc_remote.client.lifecycle import (
     ensure_runnable,
     release_compute_node,
     unassigned_jobs,
     worker_version,
 )
+from torc_remote.client.play_settings import play_settings
 from torc_remote.client.registrations import NamedNode, find_nodes, known_workers
 from torc_remote.errors import TorcError
 from torc_remote.text import printable

@@ -231,6 +231,6 @@ def _control_dir(bench: Bench) -> Path:
 
 _PRINT_CONTROL_DIR = """
 import os
-from torc_remote.ssh import default_control_dir, find_ssh_config
+from torc_remote.ssh.options import default_control_dir, find_ssh_config
 print(default_control_dir(os.environ, find_ssh_config(os.environ.get("TORC_REMOTE_SSH_CONFIG"))))
 """

@@ -170,8 +170,8 @@ try:
     from torc_remote.client.api import TorcClient, workflow_key
     from torc_remote.client.config import Settings, load_settings
     from torc_remote.errors import TorcError
-    from torc_remote.inventory import Inventory, WorkflowWorkers, build_inventory
-    from torc_remote.ssh import SshOptions, default_control_dir, ensure_control_dir, find_ssh_config
+    from torc_remote.remote.inventory import Inventory, WorkflowWorkers, build_inventory
+    from torc_remote.ssh.options import SshOptions, default_control_dir, ensure_control_dir, find_ssh_config
 except ImportError as error:
     MISSING: ImportError | None = error
 else:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.remote_support import Fleet, end_leftovers
 from tests.support import wait_until
+from tests.support.remote import SandboxFleet, end_leftovers
 from torc_remote.sandbox import Sandbox, start
 
 # A shell lets its background jobs ignore SIGINT, and what they start inherits that, also what the tests interrupt.
@@ -97,7 +97,7 @@ def _start_server(
 
 
 @pytest.fixture(scope="module")
-def fleet(sandbox: Sandbox, server: Server, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+def fleet(sandbox: Sandbox, server: Server, tmp_path_factory: pytest.TempPathFactory) -> SandboxFleet:
     """The CLI with a server of the module's own and the session's three hosts, which have torc installed.
 
     Their homes are empty otherwise: each module's server counts its workflows from 1.
@@ -108,6 +108,6 @@ def fleet(sandbox: Sandbox, server: Server, tmp_path_factory: pytest.TempPathFac
             shutil.rmtree(path)
         else:
             path.unlink()
-    machines = Fleet(sandbox, server.url, tmp_path_factory.mktemp("controller"))
+    machines = SandboxFleet(sandbox, server.url, tmp_path_factory.mktemp("controller"))
     machines.torc("remote", "install", machines.sleeping())
     return machines

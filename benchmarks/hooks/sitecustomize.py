@@ -105,10 +105,10 @@ def _is_started_as(*names: str) -> bool:
     return any(word.endswith(names) for word in sys.orig_argv[:4])
 
 
-if os.environ.get("PROFILE_NOTES") and _is_started_as("ansible-playbook", "torc_remote.launcher"):
+if os.environ.get("PROFILE_NOTES") and _is_started_as("ansible-playbook", "torc_remote.remote.launcher"):
     _note("ansible begins")
     _exit, os._exit = os._exit, _exit_noted
     atexit.register(_note, "ansible ends")  # its forks and the launcher's end otherwise
     sys.meta_path.insert(0, _Finder(_WORKER, _watch_tasks))
 elif os.environ.get("PROFILE_NOTES") and _is_started_as("/torc"):
-    sys.meta_path.insert(0, _Finder("torc_remote.play_environment", _let_us_through))
+    sys.meta_path.insert(0, _Finder("torc_remote.remote.play_environment", _let_us_through))

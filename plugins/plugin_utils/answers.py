@@ -1,6 +1,6 @@
 """The answers of a play's hosts, as its tasks leave them for each other and for the command that launched the play.
 
-In a play of the CLI they are lines of a file (torc_remote.channel). By hand the registered variables say the same.
+In a play of the CLI they are lines of a file (torc_remote.remote.channel). By hand the registered variables say it.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 try:
-    from torc_remote import channel
+    from torc_remote.remote import channel
 except ImportError as error:
     raise AnsibleActionFail(
         "The collection torc.remote needs its Python package in Ansible's own interpreter: pip install torc-remote"

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.remote_support import Fleet
-from torc_remote.sandbox import processes
+from tests.support.remote import SandboxFleet
+from torc_remote import processes
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a file system to try this with")
 
 
-def with_ssh_config(fleet: Fleet, text: str, name: str = "faulty") -> Fleet:
+def with_ssh_config(fleet: SandboxFleet, text: str, name: str = "faulty") -> SandboxFleet:
     """The fleet with an ssh configuration that begins with ``text``, as a user's own would."""
     config = fleet.directory / f"ssh_config.{name}"
     config.write_text(f"{text}\n{fleet.sandbox.layout.ssh_config.read_text()}")
@@ -23,7 +23,7 @@ def with_ssh_config(fleet: Fleet, text: str, name: str = "faulty") -> Fleet:
 
 
 @contextmanager
-def other_torc(fleet: Fleet, host: str, script: str) -> Iterator[None]:
+def other_torc(fleet: SandboxFleet, host: str, script: str) -> Iterator[None]:
     """A host whose torc is a shell script; it finds the real one as ``$real``."""
     torc = fleet.home(host) / ".local/bin/torc"
     real = fleet.home(host) / ".local/real/torc"
@@ -39,7 +39,7 @@ def other_torc(fleet: Fleet, host: str, script: str) -> Iterator[None]:
 
 
 @contextmanager
-def handshakes(fleet: Fleet) -> Iterator[dict[str, int]]:
+def handshakes(fleet: SandboxFleet) -> Iterator[dict[str, int]]:
     """The handshakes that each host of the sandbox sees in the block; known when it ends."""
     gained: dict[str, int] = {}
     before = fleet.sandbox.handshakes()
@@ -47,7 +47,7 @@ def handshakes(fleet: Fleet) -> Iterator[dict[str, int]]:
     gained.update({host: count - before[host] for host, count in fleet.sandbox.handshakes().items()})
 
 
-def worker_pids(fleet: Fleet, number: int) -> set[int]:
+def worker_pids(fleet: SandboxFleet, number: int) -> set[int]:
     """The worker processes of a workflow: `torc run NUMBER`, not the shell that waits for it."""
     return {
         pid
@@ -63,14 +63,14 @@ def words(pid: int) -> list[str]:
     return []
 
 
-def connections(fleet: Fleet, *hosts: str) -> int:
+def connections(fleet: SandboxFleet, *hosts: str) -> int:
     """How many ssh clients hold a connection to these hosts."""
     layout = fleet.sandbox.layout
     ends = {(host.address, layout.port) for host in layout.hosts if host.name in hosts}
     return sum(entry.remote in ends for entry in processes.tcp_sockets())
 
 
-def forget_home(fleet: Fleet, host: str) -> None:
+def forget_home(fleet: SandboxFleet, host: str) -> None:
     """Remove what workers left on a host."""
     for name in ("torc_output", ".local/state"):
         shutil.rmtree(fleet.home(host) / name, ignore_errors=True)

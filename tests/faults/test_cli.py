@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.proxy import proxy
-from tests.remote_support import TORC, Fleet
 from tests.support import wait_until
-from torc_remote import family
+from tests.support.proxy import proxy
+from tests.support.remote import TORC, SandboxFleet
+from torc_remote import processes
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
 DEAD = ["127.0.0.1:1", "127.0.0.2:1", "127.0.0.3:1"]
@@ -26,7 +26,7 @@ by_signal = pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number
 
 
 @pytest.fixture
-def tidy(fleet: Fleet, tmp_path: Path) -> Fleet:
+def tidy(fleet: SandboxFleet, tmp_path: Path) -> SandboxFleet:
     """The fleet with a directory of its own for temporary files."""
     temporary = tmp_path / "tmp"
     temporary.mkdir()
@@ -35,22 +35,22 @@ def tidy(fleet: Fleet, tmp_path: Path) -> Fleet:
 
 def interrupt(running: "subprocess.Popen[str]", number: signal.Signals) -> tuple[str, str]:
     """Send a signal to the CLI alone; it must leave with 130 and take all its processes along."""
-    processes = family.descendants(running.pid)
+    started = processes.descendants(running.pid)
     os.kill(running.pid, number)
     out, err = running.communicate(timeout=30)
     assert running.returncode == 130, err
     assert "Interrupted." in err
     assert "Traceback" not in err
-    assert not processes & family.descendants(1)
+    assert not started & processes.descendants(1)
     return out, err
 
 
-def no_files_left(fleet: Fleet) -> bool:
+def no_files_left(fleet: SandboxFleet) -> bool:
     return not list(Path(fleet.environment["TMPDIR"]).iterdir())
 
 
 @contextmanager
-def frozen(fleet: Fleet) -> Iterator[None]:
+def frozen(fleet: SandboxFleet) -> Iterator[None]:
     """The hosts' sshds accept connections and say nothing."""
     fleet.sandbox.restart_sshd()  # without the shared connections of earlier commands
     pids = fleet.sandbox.sshd_pids()
@@ -61,13 +61,13 @@ def frozen(fleet: Fleet) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def workers_alive(fleet: Fleet, number: int) -> dict[str, int]:
+def workers_alive(fleet: SandboxFleet, number: int) -> dict[str, int]:
     hosts = fleet.hosts("status", number)
     return {name: host["pid"] for name, host in hosts.items() if host["state"] == "running"}
 
 
 @by_signal
-def test_60a_interrupted_while_the_server_is_silent(tidy: Fleet, number: signal.Signals) -> None:
+def test_60a_interrupted_while_the_server_is_silent(tidy: SandboxFleet, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM while the server doesn't answer: exit code 130 at once."""
     with proxy(tidy.url) as front:
         front.rule = lambda method, path: lambda handler: time.sleep(5)
@@ -87,7 +87,9 @@ def test_60a_interrupted_while_the_server_is_silent(tidy: Fleet, number: signal.
         ("collect-logs", signal.SIGINT),
     ],
 )
-def test_60b_interrupted_while_hosts_are_silent(tidy: Fleet, command: str, number: signal.Signals) -> None:
+def test_60b_interrupted_while_hosts_are_silent(
+    tidy: SandboxFleet, command: str, number: signal.Signals
+) -> None:
     """Ctrl-C and SIGTERM while hosts don't answer: exit code 130, no ssh or Ansible process and no file stays."""
     workflow = tidy.sleeping(workers=[] if command == "add-workers" else HOSTS)
     words = HOSTS if command == "add-workers" else []
@@ -102,14 +104,14 @@ def test_60b_interrupted_while_hosts_are_silent(tidy: Fleet, command: str, numbe
 
 def connecting(pid: int) -> list[str]:
     """The ssh processes below one of ours."""
-    pids = [str(process.pid) for process in family.descendants(pid)]
+    pids = [str(process.pid) for process in processes.descendants(pid)]
     command = ["ps", "-o", "comm=", "-p", ",".join(pids)]
     listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout if pids else ""
     return [name for name in listed.split() if name == "ssh"]
 
 
 @by_signal
-def test_60c_interrupted_after_a_worker_was_started(tidy: Fleet, number: signal.Signals) -> None:
+def test_60c_interrupted_after_a_worker_was_started(tidy: SandboxFleet, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM during `run`: workers that were started go on, and the next `run` finds them."""
     workflow = tidy.sleeping()
     running = tidy.popen("remote", "run", workflow)
@@ -126,7 +128,9 @@ def test_60c_interrupted_after_a_worker_was_started(tidy: Fleet, number: signal.
 
 
 @by_signal
-def test_60d_interrupted_while_logs_are_fetched(tidy: Fleet, tmp_path: Path, number: signal.Signals) -> None:
+def test_60d_interrupted_while_logs_are_fetched(
+    tidy: SandboxFleet, tmp_path: Path, number: signal.Signals
+) -> None:
     """Ctrl-C and SIGTERM during `collect-logs`: no half archive, here or on the host, and the logs are still there."""
     workflow = tidy.sleeping(["sandbox1"])
     tidy.torc("remote", "run", workflow)
@@ -147,7 +151,9 @@ def test_60d_interrupted_while_logs_are_fetched(tidy: Fleet, tmp_path: Path, num
     assert len(list(logs.glob("*.tar.gz"))) == 1
 
 
-def on_terminal(fleet: Fleet, *args: str | int, columns: int = 80) -> tuple["subprocess.Popen[bytes]", int]:
+def on_terminal(
+    fleet: SandboxFleet, *args: str | int, columns: int = 80
+) -> tuple["subprocess.Popen[bytes]", int]:
     """`torc ARGS` on a terminal of its own, and our end of it."""
     ours, theirs = pty.openpty()
     environment = fleet.env() | {"COLUMNS": str(columns), "TERM": "xterm"}
@@ -178,7 +184,7 @@ def read_terminal(ours: int, until: Callable[[str], bool] = lambda text: False) 
     return text.decode(errors="replace")
 
 
-def test_60e_interrupted_at_a_question(fleet: Fleet) -> None:
+def test_60e_interrupted_at_a_question(fleet: SandboxFleet) -> None:
     """Ctrl-C where a command asks for the workflow: exit code 130."""
     fleet.workflow([{"name": "a", "command": "true"}])
     fleet.workflow([{"name": "a", "command": "true"}])
@@ -196,7 +202,7 @@ def test_60e_interrupted_at_a_question(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("redirect", [">&-", "2>&- >&- <&-", "2>&1 | true"])
-def test_60f_nobody_reads(fleet: Fleet, redirect: str) -> None:
+def test_60f_nobody_reads(fleet: SandboxFleet, redirect: str) -> None:
     """With stdout closed, or a reader that leaves early, every host is served and the exit code is the right one."""
     number = fleet.sleeping([*DEAD[:1], "sandbox1"])
     command = f"set -o pipefail; torc remote run {number} --keep-going {redirect}"
@@ -207,13 +213,13 @@ def test_60f_nobody_reads(fleet: Fleet, redirect: str) -> None:
     fleet.torc("remote", "stop", number, code=3)
 
 
-def workers_of(fleet: Fleet, number: int) -> dict[str, int]:
+def workers_of(fleet: SandboxFleet, number: int) -> dict[str, int]:
     hosts = fleet.hosts("status", number, code=None)
     return {name: host["pid"] for name, host in hosts.items() if host["state"] == "running"}
 
 
 @pytest.mark.parametrize("columns", [40, 12])
-def test_60g_a_narrow_terminal(fleet: Fleet, columns: int) -> None:
+def test_60g_a_narrow_terminal(fleet: SandboxFleet, columns: int) -> None:
     """On a terminal of 40 columns the progress bar stays on its line and no host, state or reason is cut off."""
     number = fleet.sleeping(["sandbox1", DEAD[0]])
     running, ours = on_terminal(fleet, "remote", "status", number, columns=columns)
@@ -226,7 +232,7 @@ def test_60g_a_narrow_terminal(fleet: Fleet, columns: int) -> None:
     assert "Connection refused" in words
 
 
-def test_60h_parallel_connections(fleet: Fleet) -> None:
+def test_60h_parallel_connections(fleet: SandboxFleet) -> None:
     """`--max-parallel-ssh` 0 or less is a usage error, exit code 2; 10000 works."""
     number = fleet.sleeping()
     for value in (0, -1, "many"):
@@ -235,14 +241,14 @@ def test_60h_parallel_connections(fleet: Fleet) -> None:
     assert len(fleet.hosts("status", number, "--max-parallel-ssh", 10_000)) == 3
 
 
-def test_60i_no_workers(fleet: Fleet) -> None:
+def test_60i_no_workers(fleet: SandboxFleet) -> None:
     """A workflow without workers is an error that says how to add them, exit code 1."""
     number = fleet.workflow([{"name": "a", "command": "true"}])
     said = fleet.torc("remote", "run", number, code=1).stderr
     assert said.startswith(f"Error: No workers configured for workflow {number}.")
 
 
-def test_60j_all_hosts_dead(fleet: Fleet) -> None:
+def test_60j_all_hosts_dead(fleet: SandboxFleet) -> None:
     """When all hosts are dead, each is named with its reason: `run` starts nothing and exits with 1,
     the others with 3.
     """
@@ -256,7 +262,7 @@ def test_60j_all_hosts_dead(fleet: Fleet) -> None:
         assert report["summary"] == {"total": 3, "ok": 0, "failed": 0, "unreachable": 3}
 
 
-def test_60k_one_of_many_dead(fleet: Fleet) -> None:
+def test_60k_one_of_many_dead(fleet: SandboxFleet) -> None:
     """One dead host of many: `run` names it and starts nothing; `--keep-going` starts all others, exit code 3."""
     number = fleet.sleeping([*HOSTS, DEAD[0]])
     refused = fleet.torc("remote", "run", number, code=1)
@@ -269,7 +275,7 @@ def test_60k_one_of_many_dead(fleet: Fleet) -> None:
     fleet.torc("remote", "stop", number, code=3)
 
 
-def test_60l_two_commands_at_once(fleet: Fleet) -> None:
+def test_60l_two_commands_at_once(fleet: SandboxFleet) -> None:
     """Two `run` at the same moment: both report every host, and each host has one worker."""
     number = fleet.sleeping()
     both = [fleet.popen("-f", "json", "remote", "run", number) for _ in range(2)]
@@ -283,7 +289,7 @@ def test_60l_two_commands_at_once(fleet: Fleet) -> None:
     assert workers_alive(fleet, number) == {}
 
 
-def test_60m_no_terminal(fleet: Fleet) -> None:
+def test_60m_no_terminal(fleet: SandboxFleet) -> None:
     """Without a terminal nothing is asked and no bar is drawn: the omitted workflow is an error, exit code 1."""
     refused = fleet.torc("remote", "status", code=1)
     assert "a workflow ID is required when stdin is not a terminal" in refused.stderr

@@ -16,17 +16,17 @@ from typing import Any
 
 import pytest
 
-from tests.fault_support import stopped
 from tests.faults.hosts import connections, handshakes, other_torc, with_ssh_config, worker_pids
-from tests.remote_support import Fleet
 from tests.support import wait_until
+from tests.support.faults import stopped
+from tests.support.remote import SandboxFleet
 from torc_remote.sandbox import Sandbox, start
-from torc_remote.ssh import default_control_dir
+from torc_remote.ssh.options import default_control_dir
 
 NOTHING_DONE = "Nothing was started. Use --keep-going to start the other workers.\n"
 
 
-def closed_port(fleet: Fleet) -> int:
+def closed_port(fleet: SandboxFleet) -> int:
     with socket.socket() as probe:
         probe.bind((fleet.sandbox.hosts[0].address, 0))
         return int(probe.getsockname()[1])
@@ -47,12 +47,12 @@ def silent_port(accepting: int) -> Iterator[int]:
             filler.close()
 
 
-def attempts(fleet: Fleet, host: str) -> int:
+def attempts(fleet: SandboxFleet, host: str) -> int:
     log = next(entry.log for entry in fleet.sandbox.hosts if entry.name == host)
     return log.read_text().count("Connection from ")
 
 
-def check_refused_run(fleet: Fleet, number: int, bad: str, reason: str) -> None:
+def check_refused_run(fleet: SandboxFleet, number: int, bad: str, reason: str) -> None:
     """`run` with one bad host: the contract's words, nothing started; with --keep-going the good host is served."""
     said = fleet.torc("remote", "run", number, code=1)
     failed = f"  {bad}: SSH connection failed to {bad}: {reason}\n"
@@ -67,7 +67,7 @@ def check_refused_run(fleet: Fleet, number: int, bad: str, reason: str) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def status_of_black_hole(fleet: Fleet) -> Iterator[tuple[float, "subprocess.Popen[str]"]]:
+def status_of_black_hole(fleet: SandboxFleet) -> Iterator[tuple[float, "subprocess.Popen[str]"]]:
     """A status that takes half a minute, so it is begun before the other tests."""
     with silent_port(accepting=0) as port:
         machines = with_ssh_config(fleet, f"Host hole\n HostName 127.0.0.1\n Port {port}\n", "hole")
@@ -75,7 +75,7 @@ def status_of_black_hole(fleet: Fleet) -> Iterator[tuple[float, "subprocess.Pope
         yield time.monotonic(), machines.popen("-f", "json", "remote", "status", number)
 
 
-def test_01_refused_port(fleet: Fleet) -> None:
+def test_01_refused_port(fleet: SandboxFleet) -> None:
     """Two more tries, then the report says "Connection refused" for this host; the others are served."""
     port = closed_port(fleet)
     address = fleet.sandbox.hosts[0].address
@@ -86,7 +86,7 @@ def test_01_refused_port(fleet: Fleet) -> None:
     )
 
 
-def test_03_unknown_name(fleet: Fleet) -> None:
+def test_03_unknown_name(fleet: SandboxFleet) -> None:
     """The report says which name could not be resolved; the others are served."""
     number = fleet.sleeping(["no-such-host.invalid", "sandbox1"])
     hosts = fleet.hosts("status", number, code=3)
@@ -97,7 +97,7 @@ def test_03_unknown_name(fleet: Fleet) -> None:
     assert hosts["sandbox1"]["state"] == "none"
 
 
-def test_04_changed_host_key(fleet: Fleet, tmp_path: Path) -> None:
+def test_04_changed_host_key(fleet: SandboxFleet, tmp_path: Path) -> None:
     """Nothing is sent to a host whose key has changed; the report tells so in one sentence, with what to do."""
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
     key = " ".join((tmp_path / "key.pub").read_text().split()[:2])
@@ -118,7 +118,7 @@ def test_04_changed_host_key(fleet: Fleet, tmp_path: Path) -> None:
     assert machines.sandbox.handshakes()["sandbox2"] == before
 
 
-def test_05_wrong_key(fleet: Fleet, tmp_path: Path) -> None:
+def test_05_wrong_key(fleet: SandboxFleet, tmp_path: Path) -> None:
     """The contract's words: Permission denied (publickey). There is no second try, which could lock the account."""
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
     alias = f"Host mine\n HostName {fleet.sandbox.hosts[1].address}\n Port {fleet.sandbox.layout.port}\n"
@@ -131,7 +131,7 @@ def test_05_wrong_key(fleet: Fleet, tmp_path: Path) -> None:
     assert attempts(machines, "sandbox2") == before + 2
 
 
-def test_06_maxstartups_refusals(fleet: Fleet, tmp_path: Path) -> None:
+def test_06_maxstartups_refusals(fleet: SandboxFleet, tmp_path: Path) -> None:
     """A host that drops connections before the login is tried twice more, after pauses; then the report tells why."""
     with start(1, tmp_path / "busy") as busy:
         set_max_startups(busy, "1")
@@ -168,7 +168,7 @@ def answer(running: "subprocess.Popen[str]") -> dict[str, Any]:
     return found
 
 
-def test_07_sshd_stopped_between_two_tasks(fleet: Fleet, tmp_path: Path) -> None:
+def test_07_sshd_stopped_between_two_tasks(fleet: SandboxFleet, tmp_path: Path) -> None:
     """The others are started; the host is reported as unreachable, and a later run starts its worker alone."""
     number = fleet.sleeping()
     go = tmp_path / "go"
@@ -211,7 +211,7 @@ exec "$real" "$@"
 """
 
 
-def test_08_link_cut_after_the_launch(fleet: Fleet) -> None:
+def test_08_link_cut_after_the_launch(fleet: SandboxFleet) -> None:
     """The outcome is reported as unknown, not guessed; the next run finds the worker and starts no second one."""
     number = fleet.sleeping()
     with other_torc(fleet, "sandbox2", CUT):
@@ -239,7 +239,7 @@ while data := link.recv(40000):
 """
 
 
-def test_09_link_cut_during_fetch(fleet: Fleet, tmp_path: Path) -> None:
+def test_09_link_cut_during_fetch(fleet: SandboxFleet, tmp_path: Path) -> None:
     """No part of an archive stays behind, nothing is deleted on the host, and the next collect brings it all."""
     (tmp_path / "slow.py").write_text(SLOW_LINK)
     proxy = f"ProxyCommand {sys.executable} {tmp_path}/slow.py %h %p"
@@ -266,7 +266,7 @@ def test_09_link_cut_during_fetch(fleet: Fleet, tmp_path: Path) -> None:
     assert (again["sandbox2"]["state"], again["sandbox2"]["size"] > 10_000_000) == ("collected", True)
 
 
-def test_10_stale_control_socket_and_long_control_path(fleet: Fleet, tmp_path: Path) -> None:
+def test_10_stale_control_socket_and_long_control_path(fleet: SandboxFleet, tmp_path: Path) -> None:
     """A control socket that nobody serves any more is replaced; where its path would be too long, another is taken."""
     machines = with_ssh_config(fleet, "", "stale")
     number = machines.sleeping()
@@ -290,7 +290,7 @@ def test_10_stale_control_socket_and_long_control_path(fleet: Fleet, tmp_path: P
     assert all(host["ok"] for host in machines.hosts("status", number).values())
 
 
-def test_11_login_shell_is_nologin(fleet: Fleet) -> None:
+def test_11_login_shell_is_nologin(fleet: SandboxFleet) -> None:
     """The report quotes what the host says instead of running anything: this account is not available."""
     number = fleet.sleeping(["sandbox1", "sandbox3"])
     config = fleet.sandbox.layout.sshd_config
@@ -309,7 +309,7 @@ def test_11_login_shell_is_nologin(fleet: Fleet) -> None:
     fleet.torc("remote", "stop", number)
 
 
-def test_12_host_hangs_after_connecting(fleet: Fleet) -> None:
+def test_12_host_hangs_after_connecting(fleet: SandboxFleet) -> None:
     """After --host-timeout seconds the report says so and no ssh stays behind; the others are served meanwhile."""
     machines = with_ssh_config(fleet, "", "hanging")
     number = machines.sleeping()
@@ -330,7 +330,7 @@ def test_12_host_hangs_after_connecting(fleet: Fleet) -> None:
     assert not worker_pids(fleet, number)
 
 
-def test_13_twenty_hosts_behind_one_bastion(fleet: Fleet, tmp_path: Path) -> None:
+def test_13_twenty_hosts_behind_one_bastion(fleet: SandboxFleet, tmp_path: Path) -> None:
     """All are reached through it, with one login each; when it is down, each is reported with the bastion's reason."""
     with start(21, tmp_path / "many") as many:
         set_max_startups(many, "10:30:100")

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import Server
-from tests.container_support import SYSTEMS, Container, build_images, container
-from tests.fault_support import await_running, reset, stop_after_reboot
-from tests.remote_support import Fleet
 from tests.support import wait_until
+from tests.support.containers import SYSTEMS, Container, build_images, container
+from tests.support.faults import await_running, reset, stop_after_reboot
+from tests.support.remote import SandboxFleet
 
 pytestmark = pytest.mark.slow
 
@@ -19,10 +19,10 @@ def images() -> None:
     build_images(SYSTEMS)
 
 
-def fleet_of(machine: Container, server: Server, directory: Path) -> Fleet:
+def fleet_of(machine: Container, server: Server, directory: Path) -> SandboxFleet:
     """The CLI with the container as its only host, which has torc installed."""
     host: Any = machine
-    fleet = Fleet(host, server.url, directory)
+    fleet = SandboxFleet(host, server.url, directory)
     fleet.torc("remote", "install", fleet.sleeping())
     return fleet
 

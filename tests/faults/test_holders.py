@@ -9,9 +9,9 @@ import pytest
 import requests
 
 from tests.conftest import Server, StartServer
-from tests.remote_support import Fleet
 from tests.support import wait_until
-from tests.worker_support import FakeWorker, Rest, worker
+from tests.support.remote import SandboxFleet
+from tests.support.workers import FakeWorker, Rest, worker
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.client.lifecycle import release_compute_node
@@ -37,7 +37,7 @@ def test_81_released_by_mistake(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_80_killed_between_claim_and_start(fleet: Fleet) -> None:
+def test_80_killed_between_claim_and_start(fleet: SandboxFleet) -> None:
     """A worker is killed when it has claimed many jobs and started few: `stop` gives back the rest, which the workers
     of other hosts run, and does not touch what those have claimed.
     """
@@ -62,7 +62,7 @@ def test_80_killed_between_claim_and_start(fleet: Fleet) -> None:
     fleet.torc("remote", "stop", number)
 
 
-def test_83_claimed_by_nobody_knows_whom(fleet: Fleet) -> None:
+def test_83_claimed_by_nobody_knows_whom(fleet: SandboxFleet) -> None:
     """torc's own worker dies with jobs that it had claimed and not started, while others work on: "stop" says how many
     may wait for the end of all workers.
     """

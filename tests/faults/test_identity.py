@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartServer
-from tests.fault_support import (
+from tests.support import wait_until
+from tests.support.faults import (
     alive,
     await_running,
     busy,
@@ -28,19 +29,18 @@ from tests.fault_support import (
     stat,
     stop_after_reboot,
 )
-from tests.remote_support import Fleet
-from tests.support import wait_until
+from tests.support.remote import SandboxFleet
 from torc_remote.sandbox import start
 
 BOTH = ["sandbox1", "sandbox2"]
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start processes of another user")
 
 
-def states(fleet: Fleet, *words: str | int) -> dict[str, str]:
+def states(fleet: SandboxFleet, *words: str | int) -> dict[str, str]:
     return {name: host["state"] for name, host in fleet.hosts(*words).items()}
 
 
-def test_31_pid_reused(fleet: Fleet) -> None:
+def test_31_pid_reused(fleet: SandboxFleet) -> None:
     """A worker died and its PID belongs to another process of the same user now: status says so, stop leaves \
 that process alone and frees the jobs at the server, run starts a new worker."""
     number = busy(fleet, BOTH)
@@ -65,7 +65,7 @@ that process alone and frees the jobs at the server, run starts a new worker."""
 
 
 @root_only
-def test_32_pid_of_another_user(fleet: Fleet) -> None:
+def test_32_pid_of_another_user(fleet: SandboxFleet) -> None:
     """The recorded PID, or that in a PID file of torc's own, belongs to another user: even root's stop leaves it \
 alone, and even when that user runs a worker of the same workflow."""
     number = fleet.sleeping(["sandbox1"])
@@ -86,7 +86,7 @@ alone, and even when that user runs a worker of the same workflow."""
     native.unlink()
 
 
-def test_33_reboot(fleet: Fleet) -> None:
+def test_33_reboot(fleet: SandboxFleet) -> None:
     """The machine was booted since the start: whatever has the PID now is left alone, even with the same start \
 time, and the jobs that went down with the worker are reported as terminated."""
     number = fleet.sleeping(["sandbox1"])
@@ -102,7 +102,7 @@ time, and the jobs that went down with the worker are reported as terminated."""
     fleet.hosts("stop", number)
 
 
-def test_34_clock_jump(fleet: Fleet) -> None:
+def test_34_clock_jump(fleet: SandboxFleet) -> None:
     """The host's clock is set forward or back while the worker runs: it is still known, and stop waits for it \
 neither shorter nor longer."""
     hook_sessions(fleet.sandbox)
@@ -132,7 +132,7 @@ one are not deleted under the other's worker."""
         first, second = (host.home for host in sandbox.hosts)
         second.rmdir()
         second.symlink_to(first)
-        fleet = Fleet(sandbox, start_server().url, tmp_path)
+        fleet = SandboxFleet(sandbox, start_server().url, tmp_path)
         number = busy(fleet, BOTH)
         fleet.torc("remote", "install", number, "--limit", "sandbox1")
         other_name = '[ "$*" = -n ] && echo "$TORC_WORKER_NAME" || exec /bin/uname "$@"'
@@ -153,7 +153,7 @@ one are not deleted under the other's worker."""
 
 @pytest.mark.slow
 def test_36_two_servers_with_the_same_workflow_id(
-    fleet: Fleet, start_server: StartServer, tmp_path: Path
+    fleet: SandboxFleet, start_server: StartServer, tmp_path: Path
 ) -> None:
     """Workflows of two servers have one ID: both get their worker on a host, each server's commands see their \
 own alone, and neither's logs overwrite the other's."""
@@ -182,7 +182,7 @@ own alone, and neither's logs overwrite the other's."""
     assert not (fleet.home("sandbox1") / "shared").exists()
 
 
-def test_37_started_by_torcs_own_remote_run(fleet: Fleet) -> None:
+def test_37_started_by_torcs_own_remote_run(fleet: SandboxFleet) -> None:
     """A worker that torc's own `remote run` started is recognised by its PID file: run starts no second one, \
 status shows it, stop ends it and frees its jobs."""
     number = fleet.sleeping(["sandbox1"])
@@ -204,7 +204,7 @@ status shows it, stop ends it and frees its jobs."""
     assert jobs(fleet, number) == ["terminated"]
 
 
-def test_38_zombie(fleet: Fleet) -> None:
+def test_38_zombie(fleet: SandboxFleet) -> None:
     """The worker died and nobody has reaped it: a zombie counts as ended, so run starts a new worker, and what \
 the old one's parent writes later does not concern that."""
     number = fleet.sleeping(["sandbox1"])

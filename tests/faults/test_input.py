@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.proxy import proxy, reply
-from tests.remote_support import Fleet
+from tests.support.proxy import proxy, reply
+from tests.support.remote import SandboxFleet
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
 
@@ -31,7 +31,7 @@ def hostile(canary: Path) -> list[str]:
     ]
 
 
-def store(fleet: Fleet, number: int, workers: list[str]) -> list[str]:
+def store(fleet: SandboxFleet, number: int, workers: list[str]) -> list[str]:
     """Post the strings past all our checks, as anybody may who reaches the server; the server's list."""
     url = f"{fleet.url}/workflows/{number}/remote_workers"
     requests.post(url, json=workers, timeout=10).raise_for_status()
@@ -42,7 +42,7 @@ def printed_safely(text: str) -> bool:
     return all(char.isprintable() or char == "\n" for char in text)
 
 
-def test_57_worker_strings_from_the_server(fleet: Fleet, tmp_path: Path) -> None:
+def test_57_worker_strings_from_the_server(fleet: SandboxFleet, tmp_path: Path) -> None:
     """A stored string that is no worker address is named with the reason and never reaches ssh, a shell or a
     template; `run` starts nothing because of it (`--keep-going`: the other hosts), the other commands serve
     the rest.
@@ -74,7 +74,7 @@ def test_57_worker_strings_from_the_server(fleet: Fleet, tmp_path: Path) -> None
     assert not canary.exists()
 
 
-def test_57a_text_that_no_file_can_hold(fleet: Fleet) -> None:
+def test_57a_text_that_no_file_can_hold(fleet: SandboxFleet) -> None:
     """Half a surrogate pair, which JSON can spell, is one bad entry like the others, also in JSON output."""
     with proxy(fleet.url) as server:
         workers = [{"worker": worker, "workflow_id": 1} for worker in ("sandbox1", "h\ud800")]
@@ -104,7 +104,7 @@ GOOD_FILES = {
 
 
 @pytest.mark.parametrize("data", GOOD_FILES.values(), ids=GOOD_FILES)
-def test_58_worker_files_from_other_systems(fleet: Fleet, tmp_path: Path, data: bytes) -> None:
+def test_58_worker_files_from_other_systems(fleet: SandboxFleet, tmp_path: Path, data: bytes) -> None:
     """A byte order mark, CRLF, comments and a million lines in a worker file are read as meant."""
     number = fleet.workflow([{"name": "a", "command": "true"}])
     file = written(tmp_path / "workers.txt", data)
@@ -126,7 +126,7 @@ BAD_FILES = {
 @pytest.mark.parametrize(("data", "said"), BAD_FILES.values(), ids=BAD_FILES)
 @pytest.mark.parametrize("command", ["add-workers-from-file", "run"])
 def test_58a_worker_files_that_are_none(
-    fleet: Fleet, tmp_path: Path, data: bytes, said: str, command: str
+    fleet: SandboxFleet, tmp_path: Path, data: bytes, said: str, command: str
 ) -> None:
     """Another encoding, binary data, bad lines and a host named twice are usage errors with file and line, the
     first ten at most; nothing is stored.
@@ -140,7 +140,7 @@ def test_58a_worker_files_that_are_none(
     assert store(fleet, number, []) == []
 
 
-def test_58b_worker_files_that_are_no_files(fleet: Fleet, tmp_path: Path) -> None:
+def test_58b_worker_files_that_are_no_files(fleet: SandboxFleet, tmp_path: Path) -> None:
     """A directory, a named pipe or a missing file is refused at once, instead of waiting for somebody to write."""
     number = fleet.workflow([{"name": "a", "command": "true"}])
     os.mkfifo(tmp_path / "pipe")

@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import Server, StartServer
-from tests.fault_support import (
+from tests.faults.hosts import forget_home, needs_root, worker_pids
+from tests.support import wait_until
+from tests.support.faults import (
     alive,
     await_running,
     hook_sessions,
@@ -23,18 +25,16 @@ from tests.fault_support import (
     reset,
     shims,
 )
-from tests.faults.hosts import forget_home, needs_root, worker_pids
-from tests.proxy import proxy
-from tests.remote_support import Fleet
-from tests.support import wait_until
-from torc_remote.client.handoff import server_key
-from torc_remote.sandbox import processes
+from tests.support.proxy import proxy
+from tests.support.remote import SandboxFleet
+from torc_remote import processes
+from torc_remote.client.play_settings import server_key
 
 HOST = "sandbox1"
 
 
 @pytest.fixture(autouse=True)
-def clean_host(fleet: Fleet) -> Iterator[None]:
+def clean_host(fleet: SandboxFleet) -> Iterator[None]:
     hook_sessions(fleet.sandbox)
     yield
     home = f"HOME={fleet.home(HOST)}"
@@ -43,12 +43,12 @@ def clean_host(fleet: Fleet) -> Iterator[None]:
     forget_home(fleet, HOST)
 
 
-def state_dir(fleet: Fleet, number: int) -> Path:
+def state_dir(fleet: SandboxFleet, number: int) -> Path:
     return record(fleet.home(HOST), number).parent
 
 
 @pytest.mark.slow
-def test_73_launch_slower_than_we_wait(fleet: Fleet) -> None:
+def test_73_launch_slower_than_we_wait(fleet: SandboxFleet) -> None:
     """It is withdrawn and the report says so. What was held up starts nothing later, and the next run starts one."""
     number = fleet.sleeping([HOST])
     with shims(fleet.home(HOST), setsid='sleep 33\nexec /usr/bin/setsid "$@"'):
@@ -59,13 +59,13 @@ def test_73_launch_slower_than_we_wait(fleet: Fleet) -> None:
     assert worker_pids(fleet, number) == {started["pid"]}
 
 
-def _names(fleet: Fleet) -> list[str]:
+def _names(fleet: SandboxFleet) -> list[str]:
     pids = processes.processes_with(f"HOME={fleet.home(HOST)}")
     return [Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace") for pid in pids]
 
 
 @pytest.mark.slow
-def test_73b_slow_launch(fleet: Fleet) -> None:
+def test_73b_slow_launch(fleet: SandboxFleet) -> None:
     """As long as there is hope it is waited for; one worker runs in the end."""
     number = fleet.sleeping([HOST])
     with shims(fleet.home(HOST), setsid='sleep 6\nexec /usr/bin/setsid "$@"'):
@@ -74,7 +74,7 @@ def test_73b_slow_launch(fleet: Fleet) -> None:
     assert worker_pids(fleet, number) == {started["pid"]}
 
 
-def test_73c_command_killed_while_the_launch_is_under_way(fleet: Fleet) -> None:
+def test_73c_command_killed_while_the_launch_is_under_way(fleet: SandboxFleet) -> None:
     """The next run waits for what was begun or takes it back; one worker runs in the end."""
     number = fleet.sleeping([HOST])
     with shims(fleet.home(HOST), setsid='sleep 2\nexec /usr/bin/setsid "$@"'):
@@ -86,7 +86,7 @@ def test_73c_command_killed_while_the_launch_is_under_way(fleet: Fleet) -> None:
     assert len(worker_pids(fleet, number)) == 1
 
 
-def test_74_lock_that_a_dead_command_left(fleet: Fleet) -> None:
+def test_74_lock_that_a_dead_command_left(fleet: SandboxFleet) -> None:
     """It is in nobody's way, whatever else was left beside it; and it is gone after the next command."""
     number = fleet.sleeping([HOST])
     fleet.torc("remote", "run", number)
@@ -100,7 +100,7 @@ def test_74_lock_that_a_dead_command_left(fleet: Fleet) -> None:
 
 
 @pytest.mark.slow
-def test_75_process_that_a_job_left_in_a_session_of_its_own(fleet: Fleet) -> None:
+def test_75_process_that_a_job_left_in_a_session_of_its_own(fleet: SandboxFleet) -> None:
     """Stop ends it with the worker. Where only the worker died, status names it, delete-logs refuses, stop ends it."""
     daemon = "setsid sh -c 'exec sleep 7654 >&- 2>&- <&-' & sleep 300"
     number = fleet.workflow([{"name": "a", "command": daemon}], [HOST])
@@ -125,7 +125,7 @@ def test_75_process_that_a_job_left_in_a_session_of_its_own(fleet: Fleet) -> Non
     assert not left()
 
 
-def test_76_server_behind_a_tunnel(fleet: Fleet) -> None:
+def test_76_server_behind_a_tunnel(fleet: SandboxFleet) -> None:
     """Its workers are the same by either address: status finds them, run starts no second one, stop stops them."""
     number = fleet.sleeping([HOST])
     pid = fleet.hosts("run", number)[HOST]["pid"]
@@ -139,7 +139,9 @@ def test_76_server_behind_a_tunnel(fleet: Fleet) -> None:
 
 
 @pytest.mark.slow
-def test_77_new_database_behind_the_same_url(fleet: Fleet, start_server: StartServer, tmp_path: Path) -> None:
+def test_77_new_database_behind_the_same_url(
+    fleet: SandboxFleet, start_server: StartServer, tmp_path: Path
+) -> None:
     """Its workflow is another one, although it has the number of the old one: run starts a worker for it."""
     first = start_server(tmp_path / "first.db")
     ours = replace(fleet, url=first.url)
@@ -158,7 +160,9 @@ def test_77_new_database_behind_the_same_url(fleet: Fleet, start_server: StartSe
     ours.torc("remote", "stop", new)
 
 
-def test_77a_copied_database(fleet: Fleet, server: Server, start_server: StartServer, tmp_path: Path) -> None:
+def test_77a_copied_database(
+    fleet: SandboxFleet, server: Server, start_server: StartServer, tmp_path: Path
+) -> None:
     """Two servers have copies of one database: of the other's worker on a host status, run and stop say whose it is, \
 and leave it alone; by hand as well."""
     number = fleet.sleeping([HOST])
@@ -181,7 +185,7 @@ and leave it alone; by hand as well."""
     fleet.torc("remote", "stop", number)
 
 
-def test_77b_worker_of_a_run_that_is_over(fleet: Fleet) -> None:
+def test_77b_worker_of_a_run_that_is_over(fleet: SandboxFleet) -> None:
     """A workflow was reset and its workers have not noticed yet: run does not take them for the new run's, but puts \
 new ones in their place."""
     number = fleet.sleeping([HOST])
@@ -197,7 +201,7 @@ new ones in their place."""
 
 
 @pytest.mark.slow
-def test_78_worker_of_an_earlier_version(fleet: Fleet) -> None:
+def test_78_worker_of_an_earlier_version(fleet: SandboxFleet) -> None:
     """It is found under the name that the server's URL gave it: status, run and stop see it, and logs are collected."""
     number = fleet.sleeping([HOST])
     (fleet.home(HOST) / "torc_output").mkdir()
@@ -216,7 +220,7 @@ def test_78_worker_of_an_earlier_version(fleet: Fleet) -> None:
 
 
 @needs_root
-def test_79_output_directory_of_another_user(fleet: Fleet) -> None:
+def test_79_output_directory_of_another_user(fleet: SandboxFleet) -> None:
     """Nothing is started, nothing is written there, and the reason says whose it is and what to do."""
     number = fleet.sleeping([HOST])
     theirs = fleet.home(HOST) / "shared"

@@ -15,23 +15,23 @@ from typing import Any
 import pytest
 import requests
 
-from tests.account_support import CAN_MAKE, account_machine
-from tests.fault_support import await_running, hook_sessions, shims, start_worker
-from tests.remote_support import TORC, Fleet
 from tests.support import wait_until
+from tests.support.accounts import CAN_MAKE, account_machine
+from tests.support.faults import await_running, hook_sessions, shims, start_worker
+from tests.support.remote import TORC, SandboxFleet
 
 MIB = 1024 * 1024
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
 
 
-def log_of(fleet: Fleet, host: str, number: int, directory: str = "torc_output") -> Path:
+def log_of(fleet: SandboxFleet, host: str, number: int, directory: str = "torc_output") -> Path:
     """Where a job's output of this workflow is on a host; made as any worker of torc makes it."""
     path = fleet.home(host) / directory / "job_stdio" / f"job_wf{number}_j1_r1_a1.o"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def with_logs(fleet: Fleet, hosts: list[str], text: str = "a line\n") -> tuple[int, dict[str, Path]]:
+def with_logs(fleet: SandboxFleet, hosts: list[str], text: str = "a line\n") -> tuple[int, dict[str, Path]]:
     """A workflow that has left one job's output on each of the hosts; its ID and those files."""
     number = fleet.workflow([{"name": "a", "command": "true"}], hosts)
     logs = {host: log_of(fleet, host, number) for host in hosts}
@@ -40,7 +40,7 @@ def with_logs(fleet: Fleet, hosts: list[str], text: str = "a line\n") -> tuple[i
     return number, logs
 
 
-def finished(fleet: Fleet, hosts: list[str], *options: str) -> int:
+def finished(fleet: SandboxFleet, hosts: list[str], *options: str) -> int:
     """A workflow whose workers have run a job each and ended."""
     jobs = [{"name": f"speak{index}", "command": "echo spoken; sleep 0.2"} for index, _ in enumerate(hosts)]
     number = fleet.workflow(jobs, hosts)
@@ -59,7 +59,7 @@ def content(archive: str | Path) -> dict[str, bytes]:
         return {member.name: file.read() for member in files if (file := tar.extractfile(member))}
 
 
-def leftovers(fleet: Fleet, number: int) -> list[Path]:
+def leftovers(fleet: SandboxFleet, number: int) -> list[Path]:
     """Archives of this workflow that lie about on the hosts."""
     name = f"torc-logs-{number}-{fleet.key(number)}.*"
     homes = [host.home for host in fleet.sandbox.hosts]
@@ -80,7 +80,7 @@ def small_disk(path: Path, size: str) -> Iterator[Path]:
         subprocess.run(["umount", path], check=True)
 
 
-def test_45_none(fleet: Fleet, tmp_path: Path) -> None:
+def test_45_none(fleet: SandboxFleet, tmp_path: Path) -> None:
     """Hosts without logs are well and say so, the others are collected; nothing is created for them here."""
     number, _ = with_logs(fleet, ["sandbox1"])
     fleet.torc("remote", "add-workers", number, "--skip-ssh-check", "sandbox2")
@@ -91,7 +91,7 @@ def test_45_none(fleet: Fleet, tmp_path: Path) -> None:
     assert archives == [f"torc_logs_{number}_sandbox1.tar.gz"]
 
 
-def test_45a_nothing_is_fetched_twice(fleet: Fleet, tmp_path: Path) -> None:
+def test_45a_nothing_is_fetched_twice(fleet: SandboxFleet, tmp_path: Path) -> None:
     """A repeated collect fetches only from the hosts where something has changed, and keeps the earlier archive \
 beside the new one; a damaged archive is fetched again."""
     number, logs = with_logs(fleet, ["sandbox1", "sandbox2"])
@@ -109,7 +109,7 @@ beside the new one; a damaged archive is fetched again."""
 
 
 @pytest.mark.slow
-def test_46_two_gigabytes(fleet: Fleet, tmp_path: Path) -> None:
+def test_46_two_gigabytes(fleet: SandboxFleet, tmp_path: Path) -> None:
     """Logs of 2 GB are streamed: no process here needs more memory for them than for small ones."""
     number, logs = with_logs(fleet, ["sandbox1"])
     small = peak_memory(fleet, "collect-logs", number, "-l", tmp_path)
@@ -128,7 +128,7 @@ def test_46_two_gigabytes(fleet: Fleet, tmp_path: Path) -> None:
     assert not leftovers(fleet, number)
 
 
-def peak_memory(fleet: Fleet, *args: str | int | Path) -> int:
+def peak_memory(fleet: SandboxFleet, *args: str | int | Path) -> int:
     """The resident memory in bytes of the largest process of `torc remote ARGS`."""
     measure = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=2);"
@@ -160,7 +160,7 @@ def growing(path: Path) -> Iterator[None]:
         writer.join()
 
 
-def test_47_growing_while_packed(fleet: Fleet, tmp_path: Path) -> None:
+def test_47_growing_while_packed(fleet: SandboxFleet, tmp_path: Path) -> None:
     """A log grows while it is packed: the archive holds it up to some moment, `--delete` leaves it alone and says \
 why (exit code 1), and the next collect brings the rest."""
     number, logs = with_logs(fleet, ["sandbox1"], "one more line\n" * 500_000)
@@ -178,7 +178,7 @@ why (exit code 1), and the next collect brings the rest."""
     assert not log.exists()
 
 
-def test_48_symlinks_out_of_the_directory(fleet: Fleet, tmp_path: Path) -> None:
+def test_48_symlinks_out_of_the_directory(fleet: SandboxFleet, tmp_path: Path) -> None:
     """Links in the output directory are collected and deleted as links; what they point to stays on the host."""
     number, logs = with_logs(fleet, ["sandbox1"])
     home = fleet.home("sandbox1")
@@ -195,7 +195,7 @@ def test_48_symlinks_out_of_the_directory(fleet: Fleet, tmp_path: Path) -> None:
     assert not logs["sandbox1"].with_suffix(".e").is_symlink()
 
 
-def test_49_unreadable_file(fleet: Fleet, tmp_path: Path) -> None:
+def test_49_unreadable_file(fleet: SandboxFleet, tmp_path: Path) -> None:
     """A file that can't be read is named and the host fails; all else is in the archive, and nothing is deleted \
 however often `--delete` is tried."""
     if os.geteuid() == 0 and not CAN_MAKE:
@@ -208,7 +208,7 @@ however often `--delete` is tried."""
         unreadable_file(replace(fleet, sandbox=there), "account", tmp_path)
 
 
-def unreadable_file(fleet: Fleet, host: str, tmp_path: Path) -> None:
+def unreadable_file(fleet: SandboxFleet, host: str, tmp_path: Path) -> None:
     number, logs = with_logs(fleet, [host])
     hidden = logs[host].with_suffix(".e")
     hidden.write_text("unread")
@@ -230,7 +230,7 @@ def unreadable_file(fleet: Fleet, host: str, tmp_path: Path) -> None:
 
 
 @root_only
-def test_50_local_disk_full(fleet: Fleet, tmp_path: Path) -> None:
+def test_50_local_disk_full(fleet: SandboxFleet, tmp_path: Path) -> None:
     """The local disk fills up during a fetch: that host fails with the reason, no half archive stays on either \
 side, its logs stay, and hosts whose archives fit are collected."""
     number, logs = with_logs(fleet, ["sandbox1", "sandbox2"])
@@ -264,7 +264,7 @@ exec unshare -m sh -ec '
 
 
 @root_only
-def test_51_remote_tmp_full(fleet: Fleet, tmp_path: Path) -> None:
+def test_51_remote_tmp_full(fleet: SandboxFleet, tmp_path: Path) -> None:
     """/tmp and /var/tmp of a host are full: the archive is made beside the worker's record instead; when that is \
 full as well, the host fails and says where it looked, and nothing is deleted."""
     number, logs = with_logs(fleet, ["sandbox1", "sandbox2"])
@@ -305,7 +305,7 @@ full as well, the host fails and says where it looked, and nothing is deleted.""
     ],
     ids=["fetched", "in the answer"],
 )
-def test_52_archive_corrupted(fleet: Fleet, tmp_path: Path, size: int, damage: str) -> None:
+def test_52_archive_corrupted(fleet: SandboxFleet, tmp_path: Path, size: int, damage: str) -> None:
     """An archive is damaged on its way: the checksum tells, the host fails, nothing of it is kept here and its \
 logs are not deleted; the next collect brings them."""
     number, logs = with_logs(fleet, ["sandbox1", "sandbox2"])
@@ -329,7 +329,7 @@ logs are not deleted; the next collect brings them."""
     assert not logs["sandbox1"].exists()
 
 
-def test_53_names_of_archives(fleet: Fleet, tmp_path: Path) -> None:
+def test_53_names_of_archives(fleet: SandboxFleet, tmp_path: Path) -> None:
     """Workers whose names look alike, `a.b`, `a_b` and `u@a.b:2200`, give three archives."""
     layout = fleet.sandbox.layout
     text = layout.ssh_config.read_text().replace("Host sandbox*", "Host a.b a_b sandbox*")
@@ -351,7 +351,7 @@ def test_53_names_of_archives(fleet: Fleet, tmp_path: Path) -> None:
     assert all(list(content(archive).values()) == [b"a line\n"] for archive in archives)
 
 
-def test_54_delete_under_a_live_worker(fleet: Fleet, tmp_path: Path) -> None:
+def test_54_delete_under_a_live_worker(fleet: SandboxFleet, tmp_path: Path) -> None:
     """`collect-logs --delete` and `delete-logs` while a worker of this or of another workflow runs in the \
 directory: collected, not deleted, the PID named, exit code 1."""
     ended = finished(fleet, ["sandbox1"], "-o", "live")
@@ -369,7 +369,7 @@ directory: collected, not deleted, the PID named, exit code 1."""
     assert fleet.hosts("delete-logs", number)["sandbox1"]["state"] == "deleted"
 
 
-def test_55_another_workflows_data(fleet: Fleet, tmp_path: Path) -> None:
+def test_55_another_workflows_data(fleet: SandboxFleet, tmp_path: Path) -> None:
     """Several workflows in one output directory: collect and delete take the files of the one that is meant and \
 leave the others', `--all-workflows` takes everything."""
     one, other = (finished(fleet, ["sandbox1"], "-o", "both") for _ in range(2))
@@ -389,7 +389,7 @@ leave the others', `--all-workflows` takes everything."""
     assert not directory.exists()
 
 
-def test_55a_a_users_own_file_in_a_directory_made_before(fleet: Fleet, tmp_path: Path) -> None:
+def test_55a_a_users_own_file_in_a_directory_made_before(fleet: SandboxFleet, tmp_path: Path) -> None:
     """The output directory existed before, with a file of the user's: delete-logs removes what the workers made, \
 leaves the directory and that file, and says so."""
     directory = fleet.home("sandbox1") / "made before"
@@ -405,7 +405,7 @@ leaves the directory and that file, and says so."""
     assert "Logs of 0/1 workers deleted" in again
 
 
-def test_56_delete_of_a_dangerous_directory(fleet: Fleet, tmp_path: Path) -> None:
+def test_56_delete_of_a_dangerous_directory(fleet: SandboxFleet, tmp_path: Path) -> None:
     """An empty name, `/`, `.`, `..`, `~`, the home, what is above it, a directory of somebody else and a link: \
 refused with the reason (exit code 1; 2 for the empty name), and nothing is removed."""
     number, logs = with_logs(fleet, ["sandbox1"])
@@ -432,7 +432,7 @@ refused with the reason (exit code 1; 2 for the empty name), and nothing is remo
 
 
 @pytest.mark.slow
-def test_96_a_local_directory_of_an_odd_name(fleet: Fleet, tmp_path: Path) -> None:
+def test_96_a_local_directory_of_an_odd_name(fleet: SandboxFleet, tmp_path: Path) -> None:
     """Archives are fetched into a local directory whatever its name is: spaces, quotes, patterns, line breaks."""
     number, logs = with_logs(fleet, ["sandbox1"])
     logs["sandbox1"].write_bytes(os.urandom(200_000))
@@ -446,7 +446,7 @@ def test_96_a_local_directory_of_an_odd_name(fleet: Fleet, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_97_a_worker_with_a_very_long_name(fleet: Fleet, tmp_path: Path) -> None:
+def test_97_a_worker_with_a_very_long_name(fleet: SandboxFleet, tmp_path: Path) -> None:
     """A worker whose host name has 229 characters, or as many as there can be: its archives have names too."""
     layout = fleet.sandbox.layout
     names = [("long-" * 60)[:length] + "x" for length in (228, 252)]
@@ -466,7 +466,7 @@ def test_97_a_worker_with_a_very_long_name(fleet: Fleet, tmp_path: Path) -> None
     assert len(list((tmp_path / "logs").glob("*.tar.gz"))) == 4
 
 
-def test_98_an_archive_that_would_write_elsewhere(fleet: Fleet, tmp_path: Path) -> None:
+def test_98_an_archive_that_would_write_elsewhere(fleet: SandboxFleet, tmp_path: Path) -> None:
     """A host's archive holds names with `..`, absolute ones, or files behind links: it is collected, and the report \
 warns of unpacking it, also when the logs are collected again."""
     number, logs = with_logs(fleet, ["sandbox1", "sandbox2"])

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.proxy import Answer, Proxy, cut, proxy, reply
-from tests.remote_support import Fleet
+from tests.support.proxy import Answer, Proxy, cut, proxy, reply
+from tests.support.remote import SandboxFleet
 
 PASSWORD = "correct horse"
 
 
 @pytest.fixture
-def front(fleet: Fleet) -> Iterator[Proxy]:
+def front(fleet: SandboxFleet) -> Iterator[Proxy]:
     """A proxy before the fleet's server."""
     with proxy(fleet.url) as running:
         yield running
 
 
 @pytest.fixture
-def through(fleet: Fleet, front: Proxy) -> Fleet:
+def through(fleet: SandboxFleet, front: Proxy) -> SandboxFleet:
     return replace(fleet, url=front.url)
 
 
@@ -42,7 +42,7 @@ ANSWERS = {
 @pytest.mark.parametrize(("answer", "said"), ANSWERS.values(), ids=ANSWERS)
 @pytest.mark.parametrize("command", ["run", "stop"])
 def test_59_a_server_that_speaks_nonsense(
-    through: Fleet, front: Proxy, answer: Answer, said: str, command: str
+    through: SandboxFleet, front: Proxy, answer: Answer, said: str, command: str
 ) -> None:
     """A server that answers with an error, HTML or half an answer is named in one sentence, exit code 1, and
     no host is touched.
@@ -58,7 +58,7 @@ def test_59_a_server_that_speaks_nonsense(
     assert through.sandbox.handshakes() == before
 
 
-def test_59a_a_server_that_fails_between_two_steps(through: Fleet, front: Proxy) -> None:
+def test_59a_a_server_that_fails_between_two_steps(through: SandboxFleet, front: Proxy) -> None:
     """When the server fails in the middle of `run`, nothing is started; when it fails after `stop` ended a
     worker, the host's line says so, and the next `stop` reports what was left.
     """
@@ -83,7 +83,7 @@ def test_59a_a_server_that_fails_between_two_steps(through: Fleet, front: Proxy)
     assert sum(host.get("jobs_terminated", 0) for host in told.values()) == 1
 
 
-def test_59b_a_slow_server(through: Fleet, front: Proxy) -> None:
+def test_59b_a_slow_server(through: SandboxFleet, front: Proxy) -> None:
     """A server that takes its time is waited for."""
     number = through.sleeping()
 
@@ -97,7 +97,7 @@ def test_59b_a_slow_server(through: Fleet, front: Proxy) -> None:
 
 
 @pytest.mark.parametrize("status", [302, 307])
-def test_59c_a_redirect_elsewhere(fleet: Fleet, front: Proxy, status: int) -> None:
+def test_59c_a_redirect_elsewhere(fleet: SandboxFleet, front: Proxy, status: int) -> None:
     """A redirect is an error that names its target; neither password nor cookie go there."""
     secrets = {"TORC_PASSWORD": PASSWORD, "TORC_COOKIE_HEADER": "session=secret"}
     through = replace(fleet, url=front.url, environment={**fleet.environment, **secrets})
@@ -129,7 +129,7 @@ def certificate(directory: Path, name: str) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def tls(fleet: Fleet, tmp_path: Path) -> Iterator[tuple[Proxy, Path]]:
+def tls(fleet: SandboxFleet, tmp_path: Path) -> Iterator[tuple[Proxy, Path]]:
     """The server behind TLS with a private CA, and the CA's certificate."""
     key, cert = certificate(tmp_path, "IP:127.0.0.1")
     with proxy(fleet.url) as running:
@@ -140,7 +140,7 @@ def tls(fleet: Fleet, tmp_path: Path) -> Iterator[tuple[Proxy, Path]]:
         yield running, cert
 
 
-def test_59d_a_wrong_certificate(fleet: Fleet, tls: tuple[Proxy, Path], tmp_path: Path) -> None:
+def test_59d_a_wrong_certificate(fleet: SandboxFleet, tls: tuple[Proxy, Path], tmp_path: Path) -> None:
     """A certificate that isn't trusted, or is for another name, is refused with the reason before any
     credential is sent; with `--tls-ca-cert` the commands and the workers on the hosts accept the server's
     own CA.
@@ -162,7 +162,7 @@ def test_59d_a_wrong_certificate(fleet: Fleet, tls: tuple[Proxy, Path], tmp_path
     trusting.torc("remote", "stop", number)
 
 
-def test_59e_no_server_at_all(fleet: Fleet) -> None:
+def test_59e_no_server_at_all(fleet: SandboxFleet) -> None:
     """Without a server every command says which URL it tried, exit code 1."""
     nobody = replace(fleet, url="http://127.0.0.1:1/torc-service/v1")
     for command in ("run", "delete-logs", "list-workers"):

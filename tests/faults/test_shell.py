@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from tests.fault_support import hook_sessions, jobs, shims, start_worker
-from tests.remote_support import Fleet
 from tests.support import wait_until
+from tests.support.faults import hook_sessions, jobs, shims, start_worker
+from tests.support.remote import SandboxFleet
 
 HOST = "sandbox1"
 
 
 @contextmanager
-def login_file(fleet: Fleet, text: str) -> Iterator[None]:
+def login_file(fleet: SandboxFleet, text: str) -> Iterator[None]:
     """The account's .bashrc, which its shell reads for each command from afar."""
     file = fleet.home(HOST) / ".bashrc"
     file.write_text(text + "\n")
@@ -27,7 +27,7 @@ def login_file(fleet: Fleet, text: str) -> Iterator[None]:
         file.unlink()
 
 
-def ran(fleet: Fleet, command: str, **keys: Any) -> int:
+def ran(fleet: SandboxFleet, command: str, **keys: Any) -> int:
     """A workflow whose only job has run this on the host, and whose worker has ended."""
     number = fleet.workflow([{"name": "a", "command": command, **keys}], [HOST])
     start_worker(fleet, number, "-p", "0.2")
@@ -45,7 +45,7 @@ def output_of(archive: str) -> bytes:
         return file.read()
 
 
-def test_61_tar_leaves_logs_out(fleet: Fleet, tmp_path: Path) -> None:
+def test_61_tar_leaves_logs_out(fleet: SandboxFleet, tmp_path: Path) -> None:
     """Files that TAR_OPTIONS, or the tar itself, would leave out of an archive are collected or named, and never \
 deleted as collected."""
     number = ran(fleet, "echo hello")
@@ -73,7 +73,7 @@ LOGIN_FILES = {
 @pytest.mark.parametrize(
     "name", ["zsh", *(pytest.param(name, marks=pytest.mark.slow) for name in ("bash", "options"))]
 )
-def test_62_login_file_changes_the_shell(fleet: Fleet, name: str, tmp_path: Path) -> None:
+def test_62_login_file_changes_the_shell(fleet: SandboxFleet, name: str, tmp_path: Path) -> None:
     """A login file that puts zsh or bash in the place of the shell, or exports functions and options, changes nothing \
 of what is done, and jobs see what it has exported."""
     if name == "zsh" and not shutil.which("zsh"):
@@ -86,7 +86,7 @@ of what is done, and jobs see what it has exported."""
 
 
 @pytest.mark.parametrize("shell", ["fish", pytest.param("tcsh", marks=pytest.mark.slow)])
-def test_62a_login_file_execs_no_posix_shell(fleet: Fleet, shell: str) -> None:
+def test_62a_login_file_execs_no_posix_shell(fleet: SandboxFleet, shell: str) -> None:
     """Where a login file puts fish or csh in the place of the shell, nothing is done, and the reason says what to \
 change."""
     if not shutil.which(shell):
@@ -98,7 +98,7 @@ change."""
 
 
 @pytest.mark.slow
-def test_63_the_log_is_a_directory(fleet: Fleet) -> None:
+def test_63_the_log_is_a_directory(fleet: SandboxFleet) -> None:
     """A worker whose log can't be written is not started, with the reason, and runs once the log can be."""
     number = ran(fleet, "true")
     (log,) = fleet.home(HOST).glob(f"torc_output/torc_worker_{number}_*.log")
@@ -113,7 +113,7 @@ def test_63_the_log_is_a_directory(fleet: Fleet) -> None:
 
 
 @pytest.mark.slow
-def test_64_a_link_by_another_spelling(fleet: Fleet) -> None:
+def test_64_a_link_by_another_spelling(fleet: SandboxFleet) -> None:
     """delete-logs removes nothing through a symbolic link, however its name is written."""
     home = fleet.home(HOST)
     (home / "mine").mkdir()

@@ -19,10 +19,10 @@ import pytest
 import requests
 
 from tests.conftest import Server
-from tests.fault_support import alive, edit, kill_controller, parent_of
-from tests.remote_support import Fleet
-from tests.soak_support import Canaries, Ledger, Process, doubles, processes_of_workers
 from tests.support import wait_until
+from tests.support.faults import alive, edit, kill_controller, parent_of
+from tests.support.remote import SandboxFleet
+from tests.support.soak import Canaries, Ledger, Process, doubles, processes_of_workers
 from torc_remote.sandbox import start
 
 HOSTS = 30
@@ -68,7 +68,7 @@ class Command:
 class Soak:
     """The machines, what watches them, and the operations: each method of a name in KINDS is one."""
 
-    def __init__(self, fleet: Fleet, seed: str) -> None:
+    def __init__(self, fleet: SandboxFleet, seed: str) -> None:
         self.fleet = fleet
         self.sandbox = fleet.sandbox
         self.names = [host.name for host in fleet.sandbox.hosts]
@@ -286,18 +286,18 @@ def check_report(command: Command, hosts: list[dict[str, Any]], code: int) -> No
 
 
 @pytest.fixture
-def machines(server: Server, tmp_path: Path) -> Iterator[Fleet]:
+def machines(server: Server, tmp_path: Path) -> Iterator[SandboxFleet]:
     """Hosts with torc installed."""
     with start(HOSTS, tmp_path / "sandbox") as sandbox:
         directory = tmp_path / "controller"
         directory.mkdir()
-        fleet = Fleet(sandbox, server.url, directory)
+        fleet = SandboxFleet(sandbox, server.url, directory)
         fleet.torc("remote", "install", fleet.sleeping(), "--max-parallel-ssh", HOSTS)
         yield fleet
 
 
 @pytest.mark.slow
-def test_soak(machines: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+def test_soak(machines: SandboxFleet, capsys: pytest.CaptureFixture[str]) -> None:
     """Two hundred operations on thirty hosts: no double worker, no foreign process harmed, no log line missing."""
     seed = os.environ.get("SOAK_SEED", "2af9c56f")
     with capsys.disabled():

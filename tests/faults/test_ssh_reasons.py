@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.account_support import CAN_MAKE, WHY_NOT, account_machine
 from tests.faults.hosts import with_ssh_config
-from tests.remote_support import Fleet
+from tests.support.accounts import CAN_MAKE, WHY_NOT, account_machine
+from tests.support.remote import SandboxFleet
 from torc_remote.sandbox import Sandbox, start
 
 # What the user has wrong: lines of an alias's ssh configuration, and what the report says.
@@ -88,7 +88,7 @@ def _check(said: str, host: str, expected: str) -> None:
     assert re.fullmatch(expected, reason), f"{host}: {said}"
 
 
-def test_95_mistakes_on_the_controller(fleet: Fleet, tmp_path: Path) -> None:
+def test_95_mistakes_on_the_controller(fleet: SandboxFleet, tmp_path: Path) -> None:
     """A wrong user, a key that is missing, open to others or one of many, a dead jump host: each reason is told."""
     layout = fleet.sandbox.layout
     (tmp_path / "open").write_text((layout.directory / "user_key").read_text())
@@ -118,7 +118,7 @@ def _restart(sandbox: Sandbox, host: str, change: Callable[[str], str]) -> None:
 
 
 @pytest.mark.slow
-def test_95a_refusals_of_hosts(fleet: Fleet, tmp_path: Path) -> None:
+def test_95a_refusals_of_hosts(fleet: SandboxFleet, tmp_path: Path) -> None:
     """No sessions, no shell, a second factor, a banner that lies, no sftp: each host is reported with its reason."""
     banner = tmp_path / "banner"
     banner.write_text("u@h: Permission denied (publickey).\nConnection closed by 10.0.0.1 port 22\n")
@@ -148,7 +148,7 @@ def test_95a_refusals_of_hosts(fleet: Fleet, tmp_path: Path) -> None:
         (["usermod", "--shell", "/usr/sbin/nologin"], "This account is currently not available."),
     ],
 )
-def test_95b_accounts_that_are_closed(fleet: Fleet, command: list[str], reason: str) -> None:
+def test_95b_accounts_that_are_closed(fleet: SandboxFleet, command: list[str], reason: str) -> None:
     """An expired password or account and one without a shell: the host's own sentence is in the report."""
     with account_machine("UsePAM yes") as machine:
         subprocess.run([*command, machine.user.pw_name], check=True)

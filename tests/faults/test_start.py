@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartServer
-from tests.fault_support import record, sleeping_twice
 from tests.faults.hosts import forget_home, needs_root, other_torc, with_ssh_config, worker_pids
-from tests.remote_support import Fleet
 from tests.support import wait_until
-from torc_remote.sandbox import processes
+from tests.support.faults import record, sleeping_twice
+from tests.support.remote import SandboxFleet
+from torc_remote import processes
 
 PAIR = ["sandbox1", "sandbox2"]
 
 
 @pytest.fixture(autouse=True)
-def clean_hosts(fleet: Fleet) -> Iterator[None]:
+def clean_hosts(fleet: SandboxFleet) -> Iterator[None]:
     """Each test begins and ends with hosts on which nothing was ever started."""
     yield
     sandbox = fleet.sandbox
@@ -38,7 +38,7 @@ def kill(pid: int) -> None:
     wait_until(lambda: not processes.with_descendants([pid]))
 
 
-def test_14_twice_one_after_the_other(fleet: Fleet) -> None:
+def test_14_twice_one_after_the_other(fleet: SandboxFleet) -> None:
     """The second run says "Already running" with the PID of the first one's worker and starts nothing."""
     number = fleet.sleeping(PAIR)
     first = fleet.hosts("run", number)
@@ -49,7 +49,7 @@ def test_14_twice_one_after_the_other(fleet: Fleet) -> None:
     assert worker_pids(fleet, number) == {host["pid"] for host in first.values()}
 
 
-def test_15_twice_at_the_same_moment(fleet: Fleet) -> None:
+def test_15_twice_at_the_same_moment(fleet: SandboxFleet) -> None:
     """One of the two commands starts the worker, the other one finds it; both are well."""
     number = fleet.sleeping(PAIR)
     both = [fleet.popen("-f", "json", "remote", "run", number) for _ in range(2)]
@@ -63,7 +63,7 @@ def test_15_twice_at_the_same_moment(fleet: Fleet) -> None:
     assert worker_pids(fleet, number) == {host["pid"] for host in hosts}
 
 
-def test_16_after_kill_9_of_the_worker(fleet: Fleet) -> None:
+def test_16_after_kill_9_of_the_worker(fleet: SandboxFleet) -> None:
     """Status says that SIGKILL ended it; run starts a new one and keeps the old one's log."""
     number = sleeping_twice(fleet, PAIR)
     first = fleet.hosts("run", number)
@@ -78,7 +78,7 @@ def test_16_after_kill_9_of_the_worker(fleet: Fleet) -> None:
     assert log.read_text().count("Starting torc job runner") == 2
 
 
-def check_broken_record(fleet: Fleet, content: bytes) -> None:
+def check_broken_record(fleet: SandboxFleet, content: bytes) -> None:
     """A live worker on the one host, a dead one on the other, and the records of both say nothing any more."""
     number = sleeping_twice(fleet, PAIR)
     first = fleet.hosts("run", number)
@@ -95,12 +95,12 @@ def check_broken_record(fleet: Fleet, content: bytes) -> None:
     assert worker_pids(fleet, number) == {host["pid"] for host in second.values()}
 
 
-def test_17_empty_pid_file(fleet: Fleet) -> None:
+def test_17_empty_pid_file(fleet: SandboxFleet) -> None:
     """A worker that lives is found all the same and no second one is started; where none lives, one is started."""
     check_broken_record(fleet, b"")
 
 
-def test_18_garbage_in_the_pid_file(fleet: Fleet) -> None:
+def test_18_garbage_in_the_pid_file(fleet: SandboxFleet) -> None:
     """As with an empty one: what it says is not believed, the processes tell."""
     check_broken_record(fleet, b"pid=1\nstart=\0\xff$(kill -9 1)\npid=-1\n" + os.urandom(500))
 
@@ -120,7 +120,7 @@ def unwritable(path: Path) -> Iterator[None]:
         subprocess.run(["chattr", "-i", path], check=True) if root else path.chmod(mode)
 
 
-def test_19_unwritable_pid_file(fleet: Fleet) -> None:
+def test_19_unwritable_pid_file(fleet: SandboxFleet) -> None:
     """No worker is started that could not be recorded; the reason names the place. The other host is served."""
     number = fleet.sleeping(PAIR)
     state = fleet.home("sandbox1") / ".local/state/torc-remote"
@@ -133,7 +133,7 @@ def test_19_unwritable_pid_file(fleet: Fleet) -> None:
 
 
 @needs_root
-def test_record_of_an_ended_worker_that_cannot_be_replaced(fleet: Fleet) -> None:
+def test_record_of_an_ended_worker_that_cannot_be_replaced(fleet: SandboxFleet) -> None:
     """As in fault 19: no worker is started that could not be recorded."""
     number = fleet.sleeping(["sandbox1"])
     kill(fleet.hosts("run", number)["sandbox1"]["pid"])
@@ -160,7 +160,7 @@ def full_disk(path: Path) -> Iterator[Path]:
 
 
 @needs_root
-def test_20_disk_full(fleet: Fleet) -> None:
+def test_20_disk_full(fleet: SandboxFleet) -> None:
     """No worker is started; the reason names the place and asks whether the disk is full. Later it can be started."""
     number = fleet.sleeping()
     state, output = fleet.home("sandbox1") / ".local/state", fleet.home("sandbox2") / "torc_output"
@@ -177,7 +177,7 @@ def test_20_disk_full(fleet: Fleet) -> None:
 
 
 @needs_root
-def test_21_home_read_only(fleet: Fleet) -> None:
+def test_21_home_read_only(fleet: SandboxFleet) -> None:
     """No worker is started there; the reason asks whether the home is writable. The other host is served."""
     number = fleet.sleeping(PAIR)
     home = fleet.home("sandbox1")
@@ -192,7 +192,7 @@ def test_21_home_read_only(fleet: Fleet) -> None:
     assert worker_pids(fleet, number) == {hosts["sandbox2"]["pid"]}
 
 
-def test_22_output_directory_is_a_file(fleet: Fleet) -> None:
+def test_22_output_directory_is_a_file(fleet: SandboxFleet) -> None:
     """No worker is started there and the file stays as it is; the reason names it. The other host is served."""
     number = fleet.sleeping(PAIR)
     file = fleet.home("sandbox1") / "results"
@@ -207,7 +207,7 @@ def test_22_output_directory_is_a_file(fleet: Fleet) -> None:
     file.unlink()
 
 
-def test_23_output_directory_with_an_odd_name(fleet: Fleet, tmp_path: Path) -> None:
+def test_23_output_directory_with_an_odd_name(fleet: SandboxFleet, tmp_path: Path) -> None:
     """Spaces, quotes, unicode, a leading dash, `$(…)`, newlines: all part of the name through a worker's whole life."""
     name = "-rf o'd\"d ünï\\$(touch ran) `touch ran`;touch ran;*{{ 7*7 }}\n=1\n"
     number = fleet.workflow([{"name": "a", "command": "echo done"}], ["sandbox1"])
@@ -225,7 +225,7 @@ def test_23_output_directory_with_an_odd_name(fleet: Fleet, tmp_path: Path) -> N
     assert not list(fleet.sandbox.layout.directory.rglob("ran"))
 
 
-def test_24_worker_dies_at_once(fleet: Fleet) -> None:
+def test_24_worker_dies_at_once(fleet: SandboxFleet) -> None:
     """A server that the worker can't reach: FAILED with the end of the worker's log, which says why."""
     number = fleet.sleeping(PAIR)
     said = fleet.torc("remote", "run", number, "--worker-url", "http://127.0.0.1:1/torc-service/v1", code=1)
@@ -238,7 +238,7 @@ def test_24_worker_dies_at_once(fleet: Fleet) -> None:
     assert "Started 0/2 workers" in said.stdout
 
 
-def test_25_worker_dies_after_a_second(fleet: Fleet) -> None:
+def test_25_worker_dies_after_a_second(fleet: SandboxFleet) -> None:
     """A worker that ends before the server has accepted it is a failure with its log and exit code, however slow."""
     number = fleet.sleeping(PAIR)
     dying = 'if [ "$1" = run ]; then sleep 1; echo "no licence" >&2; exit 7; fi; exec "$real" "$@"'
@@ -248,7 +248,7 @@ def test_25_worker_dies_after_a_second(fleet: Fleet) -> None:
     assert (hosts["sandbox1"]["log"], hosts["sandbox1"]["exit_code"]) == ("no licence", 7)
 
 
-def test_26_torc_not_on_the_path(fleet: Fleet) -> None:
+def test_26_torc_not_on_the_path(fleet: SandboxFleet) -> None:
     """The check fails with the PATH that the host has without a login, and with what to do; nothing is started."""
     number = fleet.sleeping(PAIR)
     torc = fleet.home("sandbox1") / ".local/bin/torc"
@@ -264,7 +264,7 @@ def test_26_torc_not_on_the_path(fleet: Fleet) -> None:
     assert not worker_pids(fleet, number)
 
 
-def test_27_torc_of_another_version(fleet: Fleet) -> None:
+def test_27_torc_of_another_version(fleet: SandboxFleet) -> None:
     """The contract's message with both versions, nothing is started; --skip-version-check starts all the same."""
     number = fleet.sleeping(PAIR)
     old = 'if [ "$1" = --version ]; then echo "torc 0.6.5"; else exec "$real" "$@"; fi'
@@ -277,7 +277,7 @@ def test_27_torc_of_another_version(fleet: Fleet) -> None:
         assert [host["state"] for host in hosts.values()] == ["registered"] * 2
 
 
-def test_28_noise_with_the_version(fleet: Fleet) -> None:
+def test_28_noise_with_the_version(fleet: SandboxFleet) -> None:
     """The version is found among other lines; what names none is quoted in the report."""
     number = fleet.sleeping(PAIR)
     noise = "echo 'Loading modules: gcc 12.2'; echo 'torc is provided by 3.14' >&2"
@@ -291,7 +291,7 @@ def test_28_noise_with_the_version(fleet: Fleet) -> None:
     assert "Loading modules: gcc 12.2" in said
 
 
-def test_29_server_answers_401(fleet: Fleet, start_server: StartServer) -> None:
+def test_29_server_answers_401(fleet: SandboxFleet, start_server: StartServer) -> None:
     """One error from the command itself; where only the workers are refused, their reason is shown."""
     locked = start_server(password="right")
     secret = {**fleet.environment, "TORC_PASSWORD": "right"}
@@ -310,7 +310,7 @@ def test_29_server_answers_401(fleet: Fleet, start_server: StartServer) -> None:
     assert [host["state"] for host in ours.hosts("run", number).values()] == ["registered"] * 2
 
 
-def test_30_localhost_url_for_a_remote_host(fleet: Fleet) -> None:
+def test_30_localhost_url_for_a_remote_host(fleet: SandboxFleet) -> None:
     """A warning tells that the worker would look for the server on its own machine, and which option helps."""
     host, layout = fleet.sandbox.hosts[0], fleet.sandbox.layout
     proxy = f"ssh -F {layout.ssh_config} -W {host.address}:{layout.port} sandbox2"

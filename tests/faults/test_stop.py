@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.fault_support import alive, await_running, busy, canary, jobs, playbook, record, start_worker
-from tests.remote_support import Fleet
 from tests.support import wait_until
-from torc_remote.sandbox import processes
+from tests.support.faults import alive, await_running, busy, canary, jobs, playbook, record, start_worker
+from tests.support.remote import SandboxFleet
+from torc_remote import processes
 
 STUBBORN = """#!/bin/sh
 [ "$1" != --version ] || { echo "torc 1.0.0"; exit; }
@@ -37,7 +37,7 @@ def sleepers(seconds: str) -> list[str]:
     return [title for title in processes.titles() if title.startswith(f"sleep {seconds}")]
 
 
-def test_39_ignores_sigterm(fleet: Fleet) -> None:
+def test_39_ignores_sigterm(fleet: SandboxFleet) -> None:
     """A worker ignores SIGTERM: stop fails for its host, naming the PID and `--force`, and ends the others; \
 `stop --force` ends it."""
     number = fleet.sleeping(["sandbox1", "sandbox2"])
@@ -56,7 +56,7 @@ def test_39_ignores_sigterm(fleet: Fleet) -> None:
     assert not alive(pids["sandbox1"])
 
 
-def test_40_has_children(fleet: Fleet) -> None:
+def test_40_has_children(fleet: SandboxFleet) -> None:
     """The jobs' processes end with the worker, also those in a session of their own and those that ignore \
 SIGTERM; other processes of the account stay."""
     tree = "sleep 63101 & setsid sleep 63102 & (trap '' TERM; sleep 63103) & sh -c 'sleep 63104; :' & wait"
@@ -69,7 +69,7 @@ SIGTERM; other processes of the account stay."""
     assert jobs(fleet, number) == ["terminated"]
 
 
-def test_41_already_gone(fleet: Fleet) -> None:
+def test_41_already_gone(fleet: SandboxFleet) -> None:
     """The worker was killed before: stop says `Not running`, ends the jobs that it left running and reports them \
 as terminated; all is well (exit code 0)."""
     job = {"name": "left", "command": "sleep 64101 & wait"}
@@ -87,7 +87,7 @@ as terminated; all is well (exit code 0)."""
     assert "0/2 workers stopped" in again
 
 
-def test_42_pid_file_gone(fleet: Fleet) -> None:
+def test_42_pid_file_gone(fleet: SandboxFleet) -> None:
     """The record of a live worker is gone: it is found all the same by its environment, so status shows it, run \
 starts no second one, its logs are not deleted under it, and stop ends it."""
     number = fleet.sleeping(["sandbox1"])
@@ -104,7 +104,7 @@ starts no second one, its logs are not deleted under it, and stop ends it."""
     assert not alive(pid)
 
 
-def test_43_stop_twice(fleet: Fleet) -> None:
+def test_43_stop_twice(fleet: SandboxFleet) -> None:
     """Two stops at the same moment and one later: all exit 0, the worker is ended once and its job is reported \
 as terminated once."""
     number = busy(fleet, ["sandbox1"])
@@ -119,7 +119,7 @@ as terminated once."""
     assert results.count('"terminated"') == 1
 
 
-def test_44_no_job_stays_running(fleet: Fleet) -> None:
+def test_44_no_job_stays_running(fleet: SandboxFleet) -> None:
     """After `stop --force`, which gives the worker no time to say goodbye, no job is `running` and no compute node \
 active at the server, and stop tells how many jobs were terminated and how to run them again."""
     number = busy(fleet, ["sandbox1", "sandbox2"])

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.fault_support import parent_of, stopped
 from tests.faults.hosts import connections, with_ssh_config, words
-from tests.remote_support import TORC, Fleet
 from tests.support import wait_until
-from torc_remote.sandbox import processes
+from tests.support.faults import parent_of, stopped
+from tests.support.remote import TORC, SandboxFleet
+from torc_remote import processes
 
 _HOSTILE = {
     "ANSIBLE_STRATEGY": "free",
@@ -33,26 +33,26 @@ _CYCLE = (("run", "registered"), ("status", "running"), ("stop", "stopped"))
 _XDG = ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
 
 
-def _cycle(machines: Fleet) -> None:
+def _cycle(machines: SandboxFleet) -> None:
     number = machines.sleeping(["sandbox1", "sandbox2"])
     for operation, state in _CYCLE:
         hosts = machines.hosts(operation, number)
         assert {host["state"] for host in hosts.values()} == {state}
 
 
-def test_91_settings_of_ansible_and_a_plain_locale(fleet: Fleet) -> None:
+def test_91_settings_of_ansible_and_a_plain_locale(fleet: SandboxFleet) -> None:
     """Variables of the user's own for Ansible and the locale C change nothing: run, status and stop work."""
     _cycle(replace(fleet, environment=_HOSTILE))
 
 
-def test_92_forwardings_in_the_ssh_configuration(fleet: Fleet) -> None:
+def test_92_forwardings_in_the_ssh_configuration(fleet: SandboxFleet) -> None:
     """A port forwarded for every host, with ExitOnForwardFailure, and no words of ssh's: all hosts are served."""
     forward = "Host *\n LocalForward 18889 localhost:8888\n ExitOnForwardFailure yes\n LogLevel QUIET\n"
     _cycle(with_ssh_config(fleet, forward, "forwarding"))
 
 
 def _start(
-    fleet: Fleet, shell: str, environment: Mapping[str, str], *words: object
+    fleet: SandboxFleet, shell: str, environment: Mapping[str, str], *words: object
 ) -> "subprocess.Popen[bytes]":
     """Start `torc WORDS` by a shell that runs ``shell`` first."""
     return subprocess.Popen(
@@ -65,7 +65,7 @@ def _start(
     )
 
 
-def _hosts(fleet: Fleet, shell: str, environment: Mapping[str, str], *words: object) -> dict[str, Any]:
+def _hosts(fleet: SandboxFleet, shell: str, environment: Mapping[str, str], *words: object) -> dict[str, Any]:
     running = _start(fleet, shell, environment, "-f", "json", "remote", *words)
     said, complaints = running.communicate(timeout=120)
     assert said, complaints.decode()
@@ -95,7 +95,7 @@ _STATES = {
 
 
 @pytest.mark.parametrize("state", _STATES)
-def test_93_odd_states_of_the_controller(fleet: Fleet, tmp_path: Path, state: str) -> None:
+def test_93_odd_states_of_the_controller(fleet: SandboxFleet, tmp_path: Path, state: str) -> None:
     """Locale, streams, umask, signals, limits, home and temporary directory in odd states: run, status, stop work."""
     odd = tmp_path / "100% of {{ it }}, $HOME and 'more'" / ("long" * 40)
     odd.mkdir(parents=True)
@@ -121,7 +121,7 @@ def test_93_odd_states_of_the_controller(fleet: Fleet, tmp_path: Path, state: st
     ],
 )
 def test_93a_a_controller_that_lacks_something(
-    fleet: Fleet, shell: str, environment: dict[str, str], words: str
+    fleet: SandboxFleet, shell: str, environment: dict[str, str], words: str
 ) -> None:
     """No current directory, no place for temporary files, no ssh: one sentence says so, exit code 1."""
     number = fleet.workflow([{"name": "one", "command": "true"}], ["sandbox1"])
@@ -132,7 +132,7 @@ def test_93a_a_controller_that_lacks_something(
     assert said.count("\n") == 1
 
 
-def test_94_ansible_is_killed(fleet: Fleet, tmp_path: Path) -> None:
+def test_94_ansible_is_killed(fleet: SandboxFleet, tmp_path: Path) -> None:
     """Ansible gets SIGKILL: the processes that ask hosts for it end as well, and what was not answered is unknown."""
     machines = with_ssh_config(fleet, "", "killed")
     environment = {"TMPDIR": str(tmp_path)}
@@ -160,4 +160,4 @@ def _ansible(command: int) -> int:
 
 def _asks(pid: int) -> bool:
     """Whether it is a living process of a play; ssh's shared connections stay."""
-    return "torc_remote.launcher" in words(pid)
+    return "torc_remote.remote.launcher" in words(pid)

@@ -14,9 +14,9 @@ import pytest
 
 from tests.conftest import Server, StartServer
 from tests.faults.hosts import needs_root
-from tests.remote_support import Fleet
 from tests.support import wait_until
-from tests.worker_support import Record, Rest, run_worker, worker
+from tests.support.remote import SandboxFleet
+from tests.support.workers import Record, Rest, run_worker, worker
 from torc_remote.builtin.worker.zipapp_builder import build_zipapp
 
 IMPATIENT = (
@@ -187,7 +187,7 @@ def test_89_all_at_once(rest: Rest, tmp_path: Path) -> None:
     assert {result["run_id"] for result in rest.results(number).values()} == {1}
 
 
-def test_90_input_files_on_the_hosts(fleet: Fleet) -> None:
+def test_90_input_files_on_the_hosts(fleet: SandboxFleet) -> None:
     """Input files are looked for on the hosts: "run" starts, and names those that this machine can't see."""
     url = Rest(fleet.url)
     number = url.call("POST", "/workflows", {"name": "t", "user": "tester"})["id"]
@@ -213,7 +213,7 @@ def test_90_input_files_on_the_hosts(fleet: Fleet) -> None:
 
 
 @pytest.mark.slow
-def test_90a_a_workflow_is_deleted_under_its_workers(fleet: Fleet, tmp_path: Path) -> None:
+def test_90a_a_workflow_is_deleted_under_its_workers(fleet: SandboxFleet, tmp_path: Path) -> None:
     """ "delete" refuses while workers are active; after --force, --workers names the machines of what is no more."""
     number = fleet.sleeping(["sandbox1"])
     fleet.hosts("run", number)
@@ -230,7 +230,7 @@ def test_90a_a_workflow_is_deleted_under_its_workers(fleet: Fleet, tmp_path: Pat
     fleet.torc("remote", "delete-logs", number, "--workers", file)
 
 
-def test_90b_a_program_that_is_no_worker(fleet: Fleet) -> None:
+def test_90b_a_program_that_is_no_worker(fleet: SandboxFleet) -> None:
     """A program that ends at once with exit code 0 has not finished anything: "run" says that it never registered."""
     number = fleet.sleeping(["sandbox1"])
     program = fleet.home("sandbox1") / ".local/bin/torc"

@@ -15,9 +15,9 @@ import yaml
 
 from tests.conftest import Server
 from tests.faults.hosts import other_torc
-from tests.packages import ROOT, run_ansible
-from tests.remote_support import Fleet
 from tests.support import wait_until
+from tests.support.packages import ROOT, run_ansible
+from tests.support.remote import SandboxFleet
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
 PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
@@ -47,7 +47,7 @@ class Played:
 class Admin:
     """Runs ansible-playbook in a directory that has no more than torc.yml."""
 
-    fleet: Fleet
+    fleet: SandboxFleet
     directory: Path
 
     def play(self, playbook: str, number: int, *args: str, code: int | None = 0) -> Played:
@@ -81,7 +81,7 @@ def _checksum(path: Path) -> str:
 
 
 @pytest.fixture
-def admin(fleet: Fleet, tmp_path: Path) -> Admin:
+def admin(fleet: SandboxFleet, tmp_path: Path) -> Admin:
     (tmp_path / "torc.yml").write_text("plugin: torc.remote.torc_workers\n")
     return Admin(fleet, tmp_path)
 
@@ -101,7 +101,9 @@ LIFE = {
 }
 
 
-def test_each_playbook_is_checked_then_run_then_run_again(fleet: Fleet, server: Server, admin: Admin) -> None:
+def test_each_playbook_is_checked_then_run_then_run_again(
+    fleet: SandboxFleet, server: Server, admin: Admin
+) -> None:
     """--check changes nothing anywhere and says what the play then changes; a second one says changed=0."""
     assert sorted(LIFE) == PLAYBOOKS
     number = fleet.sleeping([*HOSTS])
@@ -123,7 +125,7 @@ def test_each_playbook_is_checked_then_run_then_run_again(fleet: Fleet, server: 
     assert len(list(admin.directory.glob("logs/*.tar.gz"))) == 3
 
 
-def test_check_of_a_deletion_that_comes_with_collecting(fleet: Fleet, admin: Admin) -> None:
+def test_check_of_a_deletion_that_comes_with_collecting(fleet: SandboxFleet, admin: Admin) -> None:
     number = fleet.sleeping(["sandbox1"], seconds=0)
     admin.play("run", number)
     wait_until(lambda: fleet.hosts("status", number, code=None)["sandbox1"]["state"] == "exited", 60)
@@ -134,7 +136,7 @@ def test_check_of_a_deletion_that_comes_with_collecting(fleet: Fleet, admin: Adm
     assert checked.changed == played.changed == {"sandbox1": 1}
 
 
-def test_roles_among_foreign_tasks_host_by_host(fleet: Fleet, admin: Admin) -> None:
+def test_roles_among_foreign_tasks_host_by_host(fleet: SandboxFleet, admin: Admin) -> None:
     """A play with `serial`: each host goes through all tasks before the next one begins, with answers of its own."""
     number = fleet.sleeping(HOSTS[:2])
     role = "ansible.builtin.import_role"
@@ -159,7 +161,7 @@ def test_roles_among_foreign_tasks_host_by_host(fleet: Fleet, admin: Admin) -> N
     fleet.torc("remote", "stop", number)
 
 
-def test_limit_and_forks(fleet: Fleet, admin: Admin) -> None:
+def test_limit_and_forks(fleet: SandboxFleet, admin: Admin) -> None:
     """What is left out by --limit is neither checked nor started, and does not count for the gate either."""
     number = fleet.sleeping()
     handshakes = fleet.sandbox.handshakes()
@@ -185,7 +187,9 @@ def test_limit_and_forks(fleet: Fleet, admin: Admin) -> None:
     ],
     ids=str,
 )
-def test_parts_of_run(tags: tuple[str, str], job: str, worker: str, fleet: Fleet, admin: Admin) -> None:
+def test_parts_of_run(
+    tags: tuple[str, str], job: str, worker: str, fleet: SandboxFleet, admin: Admin
+) -> None:
     """By tag; the hosts are checked in any case."""
     number = fleet.sleeping()
     played = admin.play("run", number, *tags)
@@ -195,7 +199,7 @@ def test_parts_of_run(tags: tuple[str, str], job: str, worker: str, fleet: Fleet
     admin.play("stop", number)
 
 
-def test_the_start_alone(fleet: Fleet, admin: Admin) -> None:
+def test_the_start_alone(fleet: SandboxFleet, admin: Admin) -> None:
     number = fleet.sleeping()
     admin.play("run", number, "--skip-tags", "start")
     admin.play("run", number, "--tags", "start")
@@ -203,7 +207,7 @@ def test_the_start_alone(fleet: Fleet, admin: Admin) -> None:
     admin.play("stop", number)
 
 
-def job_status(fleet: Fleet, number: int) -> str:
+def job_status(fleet: SandboxFleet, number: int) -> str:
     (job,) = json.loads(fleet.torc("-f", "json", "jobs", "list", number).stdout)["items"]
     return str(job["status"])
 
@@ -212,7 +216,7 @@ def job_status(fleet: Fleet, number: int) -> str:
     "tags", [(), ("--tags", "start"), ("--skip-tags", "initialize"), ("--tags", "initialize")]
 )
 def test_a_wrong_version_on_one_host_starts_nothing_anywhere(
-    tags: tuple[str, ...], fleet: Fleet, server: Server, admin: Admin
+    tags: tuple[str, ...], fleet: SandboxFleet, server: Server, admin: Admin
 ) -> None:
     number = fleet.sleeping()
     with other_torc(fleet, "sandbox2", "echo torc 0.9.0"):
@@ -225,7 +229,7 @@ def test_a_wrong_version_on_one_host_starts_nothing_anywhere(
 
 @pytest.mark.parametrize("playbook", sorted({*PLAYBOOKS} - {"reach"}))
 def test_an_id_that_the_inventory_lacks_is_an_error_before_any_connection(
-    playbook: str, fleet: Fleet, admin: Admin
+    playbook: str, fleet: SandboxFleet, admin: Admin
 ) -> None:
     numbers = [fleet.sleeping(["sandbox1"]) for _ in range(2)]
     (admin.directory / "torc.yml").write_text(
@@ -240,7 +244,7 @@ def test_an_id_that_the_inventory_lacks_is_an_error_before_any_connection(
 
 
 def test_an_unreachable_host_starts_nothing_unless_told_to_keep_going(
-    fleet: Fleet, server: Server, admin: Admin
+    fleet: SandboxFleet, server: Server, admin: Admin
 ) -> None:
     number = fleet.sleeping([*HOSTS, "127.0.0.1:1"])
     before = admin.snapshot(server)
@@ -253,7 +257,7 @@ def test_an_unreachable_host_starts_nothing_unless_told_to_keep_going(
 
 
 @pytest.fixture
-def no_connections(fleet: Fleet) -> Iterator[Fleet]:
+def no_connections(fleet: SandboxFleet) -> Iterator[SandboxFleet]:
     """The fleet without the connections that earlier plays left open."""
     with tempfile.TemporaryDirectory() as runtime:
         yield replace(fleet, environment={"XDG_RUNTIME_DIR": runtime})
@@ -263,7 +267,7 @@ def no_connections(fleet: Fleet) -> Iterator[Fleet]:
                 subprocess.run(exit_request, capture_output=True, check=True)
 
 
-def test_jump_host_of_the_admins_group_vars(no_connections: Fleet, admin: Admin) -> None:
+def test_jump_host_of_the_admins_group_vars(no_connections: SandboxFleet, admin: Admin) -> None:
     number = no_connections.sleeping(["sandbox2"])
     (admin.directory / "group_vars").mkdir()
     (admin.directory / "group_vars/torc_workers.yml").write_text(

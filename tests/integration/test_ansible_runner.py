@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from tests.conftest import StartServer
-from tests.packages import BIN, ROOT, run_ansible
-from tests.remote_support import Fleet
+from tests.support.packages import BIN, ROOT, run_ansible
+from tests.support.remote import SandboxFleet
 from torc_remote.sandbox import Sandbox
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
@@ -41,7 +41,7 @@ PLAYS = [
 class Runner:
     """A private data directory; the vault's key is beside it."""
 
-    fleet: Fleet
+    fleet: SandboxFleet
     directory: Path
 
     @property
@@ -88,19 +88,21 @@ class Runner:
 
 
 @pytest.fixture(scope="module")
-def guarded(sandbox: Sandbox, start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+def guarded(
+    sandbox: Sandbox, start_server: StartServer, tmp_path_factory: pytest.TempPathFactory
+) -> SandboxFleet:
     """A fleet whose server wants a password."""
     server = start_server(password=PASSWORD)
     login = {"TORC_USERNAME": "alice", "TORC_PASSWORD": PASSWORD}
-    machines = Fleet(sandbox, server.url, tmp_path_factory.mktemp("guarded"), login)
+    machines = SandboxFleet(sandbox, server.url, tmp_path_factory.mktemp("guarded"), login)
     machines.torc("remote", "install", machines.sleeping())
     return machines
 
 
 @pytest.fixture
-def runner(guarded: Fleet, tmp_path: Path) -> Runner:
+def runner(guarded: SandboxFleet, tmp_path: Path) -> Runner:
     """Knows the server's address, but the password only from what the test gives it."""
-    made = Runner(Fleet(guarded.sandbox, guarded.url, guarded.directory), tmp_path / "data")
+    made = Runner(SandboxFleet(guarded.sandbox, guarded.url, guarded.directory), tmp_path / "data")
     made.key.write_text("the vault's key\n")
     return made
 
@@ -109,7 +111,7 @@ def inventory(runner: Runner, more: str = "", **options: Any) -> None:
     runner.write("inventory/torc.yml", yaml.safe_dump(FLEET | {"username": "alice"} | options) + more)
 
 
-def test_groups_variables_and_cache(guarded: Fleet, runner: Runner) -> None:
+def test_groups_variables_and_cache(guarded: SandboxFleet, runner: Runner) -> None:
     number = guarded.sleeping(["sandbox1", "sandbox2"])
     inventory(runner, runner.vaulted("password", PASSWORD), cache_connection=str(runner.directory / "cache"))
     runner.write("project/site.yml", yaml.safe_dump(PLAYS))
@@ -126,7 +128,7 @@ def test_groups_variables_and_cache(guarded: Fleet, runner: Runner) -> None:
 
 
 @pytest.mark.parametrize("place", ["group_vars", "extra variables"])
-def test_vaulted_password_for_inventory_and_plays(place: str, guarded: Fleet, runner: Runner) -> None:
+def test_vaulted_password_for_inventory_and_plays(place: str, guarded: SandboxFleet, runner: Runner) -> None:
     """Both log in to the server, and so does the worker; the password is nowhere to be seen."""
     number = guarded.sleeping(HOSTS[:2])
     vaulted = runner.vaulted("torc_password", PASSWORD)

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.account_support import CAN_MAKE, WHY_NOT, AccountMachine, account_machine
 from tests.conftest import StartServer
-from tests.packages import run_ansible
-from tests.remote_support import Fleet
+from tests.support.accounts import CAN_MAKE, WHY_NOT, AccountMachine, account_machine
+from tests.support.packages import run_ansible
+from tests.support.remote import SandboxFleet
 
 pytestmark = [
     pytest.mark.skipif(not CAN_MAKE, reason=WHY_NOT),
@@ -34,7 +34,7 @@ class Machine:
 
     login: AccountMachine
     service: pwd.struct_passwd
-    fleet: Fleet
+    fleet: SandboxFleet
 
     def allow(self, tag: str) -> None:
         """What sudo lets the one who logs in do, with or without a password."""
@@ -62,7 +62,7 @@ def machine(start_server: StartServer, tmp_path_factory: pytest.TempPathFactory)
     with account_machine() as login, account_machine() as other:
         subprocess.run(["chpasswd"], input=f"{login.user.pw_name}:{PASSWORD}\n", text=True, check=True)
         host: Any = login
-        fleet = Fleet(host, start_server().url, tmp_path_factory.mktemp("controller"))
+        fleet = SandboxFleet(host, start_server().url, tmp_path_factory.mktemp("controller"))
         yield Machine(login, other.user, fleet)
         Path("/etc/sudoers.d", login.user.pw_name).unlink(missing_ok=True)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Server
-from tests.worker_support import FakeWorker
+from tests.support.workers import FakeWorker
 from torc_remote.client.api import Json, TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.client.errors import ApiError

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.packages import BIN, ROOT, build, build_collection, run, source_files
-from tests.remote_support import Fleet
+from tests.support.packages import BIN, ROOT, build, build_collection, run, source_files
+from tests.support.remote import SandboxFleet
 from torc_remote import __version__
 
 INVENTORY = {"plugin": "torc.remote.torc_workers"}
@@ -109,7 +109,7 @@ def test_documentation(kind: str, way: Way, tmp_path: Path) -> None:
         assert page["doc"]["filename"].startswith(str(way.place))
 
 
-def test_status_of_the_hosts(way: Way, fleet: Fleet, inventory: Path, tmp_path: Path) -> None:
+def test_status_of_the_hosts(way: Way, fleet: SandboxFleet, inventory: Path, tmp_path: Path) -> None:
     workflow = fleet.sleeping()
     environment = {"TORC_API_URL": fleet.url, **fleet.sandbox.environment, **way.environment}
     theirs = Way(way.place, way.python, environment, way.directory)
@@ -126,7 +126,7 @@ def test_status_of_the_hosts(way: Way, fleet: Fleet, inventory: Path, tmp_path: 
 
 
 @pytest.mark.slow  # gets all dependencies from the package index
-def test_pipx(fleet: Fleet, inventory: Path, tmp_path: Path) -> None:
+def test_pipx(fleet: SandboxFleet, inventory: Path, tmp_path: Path) -> None:
     """Brings ansible-playbook along, which finds the collection; nothing else is on the PATH."""
     (tmp_path / "wheel").mkdir()
     wheel = build("wheel", ROOT, tmp_path / "wheel")

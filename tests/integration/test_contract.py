@@ -12,10 +12,10 @@ import click
 import pytest
 
 from tests.faults.hosts import other_torc
-from tests.remote_support import Fleet
+from tests.support.remote import SandboxFleet
 from torc_remote import __version__
 from torc_remote.cli.remote import remote
-from torc_remote.ssh import SshOptions
+from torc_remote.ssh.options import SshOptions
 
 CONTRACT = json.loads((Path(__file__).parents[1] / "contract_data/remote_workers_options.json").read_text())
 COMMANDS: dict[str, Any] = CONTRACT["commands"]
@@ -79,7 +79,7 @@ def promised(title: str, number: int, *workers: str) -> list[str]:
     return lines.split("\n")
 
 
-def test_no_workers_configured(fleet: Fleet) -> None:
+def test_no_workers_configured(fleet: SandboxFleet) -> None:
     number = fleet.workflow([{"name": "a", "command": "true"}])
     said = fleet.torc("remote", "run", number, code=1)
     assert said.stderr.splitlines() == [
@@ -89,14 +89,14 @@ def test_no_workers_configured(fleet: Fleet) -> None:
 
 
 @pytest.fixture
-def old_torc(fleet: Fleet) -> Iterator[None]:
+def old_torc(fleet: SandboxFleet) -> Iterator[None]:
     """sandbox1 and sandbox2 have an older torc."""
     old = "echo torc 0.6.5"
     with other_torc(fleet, "sandbox1", old), other_torc(fleet, "sandbox2", old):
         yield
 
 
-def test_version_mismatch(fleet: Fleet, old_torc: None) -> None:
+def test_version_mismatch(fleet: SandboxFleet, old_torc: None) -> None:
     number = fleet.sleeping()
     said = fleet.torc("remote", "run", number, code=1)
     assert said.stderr.splitlines()[:3] == promised("Version Mismatch", number, "sandbox1", "sandbox2")
@@ -104,7 +104,7 @@ def test_version_mismatch(fleet: Fleet, old_torc: None) -> None:
     assert {host["state"] for host in fleet.hosts("status", number).values()} == {"none"}
 
 
-def test_ssh_connection_failed(fleet: Fleet, tmp_path: Path) -> None:
+def test_ssh_connection_failed(fleet: SandboxFleet, tmp_path: Path) -> None:
     layout = fleet.sandbox.layout
     config = tmp_path / "ssh_config"
     # a key that the host does not know; of one that is not there ssh says more
@@ -130,7 +130,7 @@ Host stranger
     }
 
 
-def test_worker_died_immediately(fleet: Fleet) -> None:
+def test_worker_died_immediately(fleet: SandboxFleet) -> None:
     number = fleet.sleeping(["sandbox1"])
     nowhere = "http://127.0.0.1:1/torc-service/v1"
     said = fleet.torc("remote", "run", number, "--worker-url", nowhere, code=1)

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from tests.faults.hosts import handshakes, with_ssh_config
-from tests.packages import ROOT, run_ansible
-from tests.remote_support import Fleet
+from tests.support.packages import ROOT, run_ansible
+from tests.support.remote import SandboxFleet
 from torc_remote.client.config import Settings
-from torc_remote.client.handoff import hand_over
+from torc_remote.client.play_settings import hand_over
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
 DOCUMENTED = re.compile(r"^\| `(\w+)` \| (\d) \| (\d) \|", re.MULTILINE)
 RESULT = re.compile(r"^(?:ok|changed|skipping): \[sandbox3\]", re.MULTILINE)
 
 
-def test_one_handshake_for_each_host_and_operation(fleet: Fleet, tmp_path: Path) -> None:
+def test_one_handshake_for_each_host_and_operation(fleet: SandboxFleet, tmp_path: Path) -> None:
     number = fleet.sleeping(HOSTS)
     for operation in ("run", "status", "collect-logs", "stop", "delete-logs"):
         # another file is another scope for open connections, so there are none
@@ -55,7 +55,7 @@ def launch(arguments: list[str], directory: Path, environment: Mapping[str, str]
         "locale": {},
     }
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", "torc_remote.launcher"],
+        [sys.executable, "-P", "-m", "torc_remote.remote.launcher"],
         cwd=directory,
         env={**environment, "ANSIBLE_NOCOLOR": "1"},
         stdin=subprocess.PIPE,
@@ -78,7 +78,7 @@ def play(arguments: list[str], directory: Path, environment: Mapping[str, str], 
 
 
 @pytest.mark.parametrize(("way", "cli"), [(launch, True), (play, False)], ids=["as the CLI does", "by hand"])
-def test_tasks_for_each_host(fleet: Fleet, tmp_path: Path, way: Callable[..., str], cli: bool) -> None:
+def test_tasks_for_each_host(fleet: SandboxFleet, tmp_path: Path, way: Callable[..., str], cli: bool) -> None:
     """On the last host, since what is done once bears the first one's name."""
     number = fleet.sleeping(HOSTS)
     (tmp_path / "torc.yml").write_text("plugin: torc.remote.torc_workers\n")

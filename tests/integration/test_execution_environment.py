@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.container_support import build_images
-from tests.packages import BIN, ROOT, build
-from tests.remote_support import Fleet
+from tests.support.containers import build_images
+from tests.support.packages import BIN, ROOT, build
+from tests.support.remote import SandboxFleet
 
 pytestmark = pytest.mark.slow
 
@@ -71,14 +71,14 @@ def build_image(directory: Path) -> None:
 
 
 @pytest.fixture
-def awx(image: str, fleet: Fleet, tmp_path: Path) -> "Awx":
+def awx(image: str, fleet: SandboxFleet, tmp_path: Path) -> "Awx":
     return Awx(image, fleet, tmp_path)
 
 
 class Awx:
     """What AWX puts together for a job: project, inventory, credentials. ``/runner`` is its place in the container."""
 
-    def __init__(self, image: str, fleet: Fleet, directory: Path) -> None:
+    def __init__(self, image: str, fleet: SandboxFleet, directory: Path) -> None:
         self.image, self.fleet, self.directory = image, fleet, directory
         self.write("inventory/torc.yml", {"plugin": "torc.remote.torc_workers"})
         ssh = fleet.sandbox.layout.directory

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.fault_support import hook_sessions
-from tests.remote_support import Fleet
+from tests.support.faults import hook_sessions
+from tests.support.remote import SandboxFleet
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
 # words that mean something to the command or to Ansible, in the result of a task
@@ -24,7 +24,7 @@ exit
 
 
 @contextmanager
-def lying(fleet: Fleet, *hosts: str) -> Iterator[None]:
+def lying(fleet: SandboxFleet, *hosts: str) -> Iterator[None]:
     hook_sessions(fleet.sandbox)
     hooks = [fleet.home(host) / ".host" for host in hosts]
     try:
@@ -37,7 +37,7 @@ def lying(fleet: Fleet, *hosts: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("liars", [["sandbox1"], HOSTS], ids=["one", "all"])
-def test_words_that_are_not_the_scripts_are_not_heard(fleet: Fleet, liars: list[str]) -> None:
+def test_words_that_are_not_the_scripts_are_not_heard(fleet: SandboxFleet, liars: list[str]) -> None:
     number = fleet.sleeping(HOSTS)
     with lying(fleet, *liars):
         started = fleet.hosts("run", number)

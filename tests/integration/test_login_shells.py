@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.account_support import CAN_MAKE, WHY_NOT, AccountMachine, account_machine
 from tests.conftest import StartServer
-from tests.remote_support import Fleet
+from tests.support.accounts import CAN_MAKE, WHY_NOT, AccountMachine, account_machine
+from tests.support.remote import SandboxFleet
 
 pytestmark = pytest.mark.skipif(not CAN_MAKE, reason=WHY_NOT)
 
@@ -48,10 +48,10 @@ def machine() -> Iterator[AccountMachine]:
 @pytest.fixture(scope="module")
 def there(
     machine: AccountMachine, start_server: StartServer, tmp_path_factory: pytest.TempPathFactory
-) -> Fleet:
+) -> SandboxFleet:
     """The CLI with the account as its only host, which has torc installed."""
     host: Any = machine
-    fleet = Fleet(host, start_server().url, tmp_path_factory.mktemp("controller"))
+    fleet = SandboxFleet(host, start_server().url, tmp_path_factory.mktemp("controller"))
     fleet.torc("remote", "install", fleet.sleeping())
     return fleet
 
@@ -67,7 +67,7 @@ def noise(machine: AccountMachine) -> Iterator[None]:
 
 @pytest.mark.parametrize("shell", SHELLS, ids=[Path(shell).name for shell in SHELLS])
 @pytest.mark.usefixtures("noise")
-def test_any_login_shell_with_noisy_files(there: Fleet, machine: AccountMachine, shell: str) -> None:
+def test_any_login_shell_with_noisy_files(there: SandboxFleet, machine: AccountMachine, shell: str) -> None:
     machine.set_shell(shell)
     number = there.sleeping()
     started = there.hosts("run", number, "-o", "out $HOME 'of' %s")["account"]
@@ -78,7 +78,9 @@ def test_any_login_shell_with_noisy_files(there: Fleet, machine: AccountMachine,
 
 
 @pytest.mark.usefixtures("noise")
-def test_collect_names_the_login_files_that_sftp_cannot_bear(there: Fleet, machine: AccountMachine) -> None:
+def test_collect_names_the_login_files_that_sftp_cannot_bear(
+    there: SandboxFleet, machine: AccountMachine
+) -> None:
     """A small archive comes with the script's answer, in which noise is told apart; a larger one needs sftp."""
     machine.set_shell(shutil.which("bash") or "/bin/bash")
     number = there.sleeping()
@@ -92,7 +94,9 @@ def test_collect_names_the_login_files_that_sftp_cannot_bear(there: Fleet, machi
 
 
 @pytest.mark.parametrize("said", WINDOWS.values(), ids=WINDOWS)
-def test_a_windows_host_gets_one_clear_refusal(there: Fleet, machine: AccountMachine, said: str) -> None:
+def test_a_windows_host_gets_one_clear_refusal(
+    there: SandboxFleet, machine: AccountMachine, said: str
+) -> None:
     shell = machine.directory / "windows"
     shell.write_text(f"#!/bin/sh\nprintf '%b' \"{said}\" >&2\nexit 1\n")
     shell.chmod(0o755)

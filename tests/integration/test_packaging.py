@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packages import ROOT, build, run, source_files
+from tests.support.packages import ROOT, build, run, source_files
 
 COLLECTION = "ansible_collections/torc/remote"
 PLACES = {
@@ -42,7 +42,7 @@ def test_wheel_is_the_package_and_the_collection(wheel: Path) -> None:
     # the test itself must not be blind
     assert {
         "torc_remote/py.typed",
-        f"{COLLECTION}/roles/_common/files/worker.sh",
+        "torc_remote/host/lib/worker.sh",
         f"{COLLECTION}/plugins/action/run_script.py",
     } <= found
 

@@ -15,14 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault_support import stopped
 from tests.faults.hosts import needs_root, with_ssh_config, words
-from tests.packages import ROOT
-from tests.proxy import proxy
-from tests.remote_support import TORC, Fleet
 from tests.support import wait_until
-from torc_remote import family
-from torc_remote.sandbox import processes
+from tests.support.faults import stopped
+from tests.support.packages import ROOT
+from tests.support.proxy import proxy
+from tests.support.remote import TORC, SandboxFleet
+from torc_remote import processes
 
 
 @pytest.fixture
@@ -34,21 +33,21 @@ def temporary(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tidy(fleet: Fleet, temporary: Path) -> Fleet:
+def tidy(fleet: SandboxFleet, temporary: Path) -> SandboxFleet:
     return replace(fleet, environment={"TMPDIR": str(temporary)})
 
 
 @contextmanager
-def silent_server(fleet: Fleet) -> Iterator[Fleet]:
+def silent_server(fleet: SandboxFleet) -> Iterator[SandboxFleet]:
     """The server answers when the test is over."""
     with proxy(fleet.url) as front:
         front.rule = lambda method, path: lambda handler: time.sleep(5)
         yield replace(fleet, url=front.url)
 
 
-def launchers(pid: int) -> set[family.Process]:
+def launchers(pid: int) -> set[processes.Process]:
     """The launcher of a command, and the process of it that runs Ansible."""
-    return {one for one in family.descendants(pid) if "torc_remote.launcher" in words(one.pid)}
+    return {one for one in processes.descendants(pid) if "torc_remote.remote.launcher" in words(one.pid)}
 
 
 @pytest.mark.parametrize(
@@ -63,27 +62,27 @@ def launchers(pid: int) -> set[family.Process]:
     ],
 )
 def test_ended_before_there_is_a_play(
-    tidy: Fleet, temporary: Path, launched: int, number: signal.Signals
+    tidy: SandboxFleet, temporary: Path, launched: int, number: signal.Signals
 ) -> None:
     """Neither a process nor the directory is left, however far the launcher has come."""
     with silent_server(tidy) as fleet:
         running = fleet.popen("remote", "status", 1)
         wait_until(lambda: any(temporary.iterdir()) and len(launchers(running.pid)) >= launched, 20)
-        left = family.descendants(running.pid)
+        left = processes.descendants(running.pid)
         os.killpg(running.pid, number) if number != signal.SIGKILL else running.kill()
         _, said = running.communicate(timeout=30)
     assert running.returncode == (130 if number != signal.SIGKILL else -signal.SIGKILL), said
     assert "Traceback" not in said
-    wait_until(lambda: not left & family.descendants(1) and not any(temporary.iterdir()), 20)
+    wait_until(lambda: not left & processes.descendants(1) and not any(temporary.iterdir()), 20)
 
 
-def test_an_error_before_there_is_a_play(tidy: Fleet, temporary: Path) -> None:
+def test_an_error_before_there_is_a_play(tidy: SandboxFleet, temporary: Path) -> None:
     said = tidy.torc("remote", "status", 4711, code=1).stderr
     assert "4711" in said
     assert not any(temporary.iterdir())
 
 
-def test_what_is_abandoned_goes_with_the_next_command(tidy: Fleet, temporary: Path) -> None:
+def test_what_is_abandoned_goes_with_the_next_command(tidy: SandboxFleet, temporary: Path) -> None:
     """What is in use, or may be about to be, stays."""
     abandoned, used, new = (temporary / f"torc-remote-play.{name}" for name in ("abandoned", "used", "new"))
     for path in (abandoned, used, new):
@@ -96,7 +95,7 @@ def test_what_is_abandoned_goes_with_the_next_command(tidy: Fleet, temporary: Pa
     assert {*temporary.iterdir()} == {used, new}
 
 
-def test_the_command_is_killed_in_a_play(tidy: Fleet, temporary: Path) -> None:
+def test_the_command_is_killed_in_a_play(tidy: SandboxFleet, temporary: Path) -> None:
     number = tidy.sleeping(["sandbox1", "sandbox2"])
     cold = with_ssh_config(tidy, "", "killed")
     cold = replace(cold, environment={**cold.environment, **tidy.environment})
@@ -104,13 +103,13 @@ def test_the_command_is_killed_in_a_play(tidy: Fleet, temporary: Path) -> None:
         running = cold.popen("remote", "status", number, "-v")
         assert running.stderr
         assert running.stderr.readline().startswith("sandbox2: ")
-        left = family.descendants(running.pid)
+        left = processes.descendants(running.pid)
         os.kill(running.pid, signal.SIGKILL)
         running.communicate(timeout=30)
-        wait_until(lambda: not left & family.descendants(1) and not any(temporary.iterdir()), 20)
+        wait_until(lambda: not left & processes.descendants(1) and not any(temporary.iterdir()), 20)
 
 
-def test_ansible_is_killed_in_a_play(tidy: Fleet, temporary: Path) -> None:
+def test_ansible_is_killed_in_a_play(tidy: SandboxFleet, temporary: Path) -> None:
     """A host that had not answered is unknown, and the reason is told; the others keep their answers."""
     number = tidy.sleeping(["sandbox1", "sandbox2"])
     cold = with_ssh_config(tidy, "", "no_ansible")
@@ -162,7 +161,7 @@ DAMAGES = {
         "- nothing:",
         "could not run the playbook: ",
     ),
-    "torc_remote/channel.py": (
+    "torc_remote/remote/channel.py": (
         "raise KeyError('x')",
         "unexpected RuntimeError: KeyError: 'x'. This is a fault",
     ),
@@ -170,7 +169,9 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("file", DAMAGES)
-def test_an_installation_is_damaged(tidy: Fleet, installation: Path, temporary: Path, file: str) -> None:
+def test_an_installation_is_damaged(
+    tidy: SandboxFleet, installation: Path, temporary: Path, file: str
+) -> None:
     """One sentence says what is wrong, and no host is told of."""
     number = tidy.sleeping(["sandbox1"])
     text, sentence = DAMAGES[file]
@@ -199,7 +200,7 @@ def test_an_installation_is_damaged(tidy: Fleet, installation: Path, temporary: 
     assert [text in file.read_text() for file in kept] == ([True] if "unexpected" in sentence else [])
 
 
-def test_a_collection_is_missing(tidy: Fleet, installation: Path) -> None:
+def test_a_collection_is_missing(tidy: SandboxFleet, installation: Path) -> None:
     collection = installation / "ansible_collections"
     aside = collection.rename(installation / "aside")
     try:
@@ -217,7 +218,7 @@ def test_a_collection_is_missing(tidy: Fleet, installation: Path) -> None:
     assert said.returncode == 1
 
 
-def test_no_room_for_the_files_of_a_play(tidy: Fleet, temporary: Path) -> None:
+def test_no_room_for_the_files_of_a_play(tidy: SandboxFleet, temporary: Path) -> None:
     number = tidy.sleeping(["sandbox1"])
     command = f"ulimit -f 1; exec {TORC} remote status {number}"
     done = subprocess.run(
@@ -229,7 +230,7 @@ def test_no_room_for_the_files_of_a_play(tidy: Fleet, temporary: Path) -> None:
 
 
 @needs_root
-def test_no_terminal_devices_no_directory_and_any_locale(tidy: Fleet) -> None:
+def test_no_terminal_devices_no_directory_and_any_locale(tidy: SandboxFleet) -> None:
     """A machine that has no /dev/ptmx, a working directory that is gone, and locales that no Ansible would take."""
     number = tidy.sleeping(["sandbox1"])
     status = f"{TORC} remote status {number}"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.remote_support import Fleet
 from tests.support import wait_until
+from tests.support.remote import SandboxFleet
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
 
@@ -16,7 +16,7 @@ def members(archive: Path) -> list[str]:
         return tar.getnames()
 
 
-def test_a_workflow_runs_on_three_hosts_and_leaves_its_logs(fleet: Fleet) -> None:
+def test_a_workflow_runs_on_three_hosts_and_leaves_its_logs(fleet: SandboxFleet) -> None:
     jobs = [{"name": f"job{n}", "command": "echo ran on $TORC_WORKER_NAME; sleep 0.5"} for n in range(6)]
     number = fleet.workflow(jobs, HOSTS)
     started = fleet.torc("remote", "run", number, "--max-parallel-jobs", 1, "-p", 0.5).stdout
@@ -32,7 +32,7 @@ def test_a_workflow_runs_on_three_hosts_and_leaves_its_logs(fleet: Fleet) -> Non
     assert all(any("job_runner_" in name for name in members(archive)) for archive in archives)
 
 
-def test_status_collect_and_stop_find_the_output_directory_by_themselves(fleet: Fleet) -> None:
+def test_status_collect_and_stop_find_the_output_directory_by_themselves(fleet: SandboxFleet) -> None:
     number = fleet.sleeping()
     run = fleet.hosts("run", number, "-o", "somewhere/else")
     status = fleet.hosts("status", number)
@@ -45,7 +45,7 @@ def test_status_collect_and_stop_find_the_output_directory_by_themselves(fleet: 
     assert not [host for host in HOSTS if not (fleet.home(host) / "somewhere/else").is_dir()]
 
 
-def test_two_addresses_of_one_account_start_one_worker(fleet: Fleet) -> None:
+def test_two_addresses_of_one_account_start_one_worker(fleet: SandboxFleet) -> None:
     number = fleet.sleeping(workers=[])
     fleet.torc("remote", "add-workers", number, "sandbox1")
     user = fleet.sandbox.ssh("sandbox1", "id -un").stdout.strip()
@@ -61,7 +61,7 @@ def test_two_addresses_of_one_account_start_one_worker(fleet: Fleet) -> None:
     fleet.torc("remote", "stop", number)
 
 
-def post_worker(fleet: Fleet, number: int, worker: str) -> None:
+def post_worker(fleet: SandboxFleet, number: int, worker: str) -> None:
     import requests
 
     requests.post(
@@ -70,7 +70,7 @@ def post_worker(fleet: Fleet, number: int, worker: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["run", "status", "stop", "collect-logs", "delete-logs"])
-def test_no_workers_is_the_contracts_sentence(fleet: Fleet, word: str) -> None:
+def test_no_workers_is_the_contracts_sentence(fleet: SandboxFleet, word: str) -> None:
     number = fleet.workflow([{"name": "a", "command": "true"}])
     said = fleet.torc("remote", word, number, code=1).stderr
     assert said == (

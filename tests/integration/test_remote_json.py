@@ -1,4 +1,4 @@
-"""JSON of the remote commands: one shape, described by torc_remote/report.schema.json, alone on stdout."""
+"""JSON of the remote commands: one shape, described by torc_remote/remote/report.schema.json, alone on stdout."""
 
 import json
 from importlib import resources
@@ -8,13 +8,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.remote_support import Fleet
+from tests.support.remote import SandboxFleet
 
-SCHEMA = json.loads((resources.files("torc_remote") / "report.schema.json").read_text())
+SCHEMA = json.loads((resources.files("torc_remote.remote") / "report.schema.json").read_text())
 DEAD = "127.0.0.1:1"
 
 
-def report(fleet: Fleet, *args: str | int | Path, code: int = 0) -> dict[str, Any]:
+def report(fleet: SandboxFleet, *args: str | int | Path, code: int = 0) -> dict[str, Any]:
     """The report of a command, which is all that is on stdout, and valid by the schema."""
     command, *rest = args
     done = fleet.torc("-f", "json", "remote", command, *rest, code=code)
@@ -28,7 +28,7 @@ def workers(answer: dict[str, Any]) -> list[str]:
     return [host["worker"] for host in answer["hosts"]]
 
 
-def test_every_command_prints_one_valid_report(fleet: Fleet, tmp_path: Path) -> None:
+def test_every_command_prints_one_valid_report(fleet: SandboxFleet, tmp_path: Path) -> None:
     number = fleet.sleeping(workers=[])
     hosts = ["sandbox3", DEAD, "sandbox1", "sandbox2"]
     added = report(fleet, "add-workers", number, *hosts, code=3)
@@ -57,7 +57,7 @@ def test_every_command_prints_one_valid_report(fleet: Fleet, tmp_path: Path) -> 
     assert workers(report(fleet, "remove-worker", DEAD, number)) == [DEAD]
 
 
-def test_progress_is_on_stderr(fleet: Fleet) -> None:
+def test_progress_is_on_stderr(fleet: SandboxFleet) -> None:
     number = fleet.sleeping(workers=["sandbox1"])
     quiet = fleet.torc("-f", "json", "remote", "status", number)
     assert quiet.stderr == ""

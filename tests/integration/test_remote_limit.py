@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from tests.faults.hosts import with_ssh_config
-from tests.remote_support import Fleet
+from tests.support.remote import SandboxFleet
 
 OPERATIONS = ["install", "run", "status", "stop", "collect-logs", "delete-logs"]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_every_operation_on_hosts_can_be_limited(fleet: Fleet, operation: str) -> None:
+def test_every_operation_on_hosts_can_be_limited(fleet: SandboxFleet, operation: str) -> None:
     number = fleet.workflow(
         [{"name": "a", "command": "sleep 300"}], ["sandbox1", "sandbox2", "no-such.invalid"]
     )
@@ -27,7 +27,7 @@ def test_every_operation_on_hosts_can_be_limited(fleet: Fleet, operation: str) -
         fleet.torc("remote", "stop", number, "--limit", "sandbox2")
 
 
-def test_hosts_that_failed_are_listed_and_can_be_tried_again(fleet: Fleet) -> None:
+def test_hosts_that_failed_are_listed_and_can_be_tried_again(fleet: SandboxFleet) -> None:
     broken = with_ssh_config(fleet, "Host sandbox2\n Port 1\n", "limit")
     number = fleet.sleeping()
     said = broken.torc("remote", "run", number, "--keep-going", code=3)
@@ -41,7 +41,7 @@ def test_hosts_that_failed_are_listed_and_can_be_tried_again(fleet: Fleet) -> No
     fleet.torc("remote", "stop", number)
 
 
-def test_a_refused_run_lists_the_hosts_that_failed(fleet: Fleet) -> None:
+def test_a_refused_run_lists_the_hosts_that_failed(fleet: SandboxFleet) -> None:
     """Not those for which nothing was done on their account."""
     number = fleet.sleeping(["sandbox1", "no-such.invalid"])
     said = fleet.torc("remote", "run", number, code=1)
@@ -54,7 +54,7 @@ def test_a_refused_run_lists_the_hosts_that_failed(fleet: Fleet) -> None:
     assert Path(hint[1]).read_text() == "no-such.invalid\n"
 
 
-def test_there_is_no_advice_where_all_hosts_failed(fleet: Fleet) -> None:
+def test_there_is_no_advice_where_all_hosts_failed(fleet: SandboxFleet) -> None:
     """The command is then the same."""
     number = fleet.sleeping(["no-such.invalid", "nor-this.invalid"])
     for command, code in (("run", 1), ("status", 3)):
@@ -63,17 +63,17 @@ def test_there_is_no_advice_where_all_hosts_failed(fleet: Fleet) -> None:
     assert kept.read_text() == "no-such.invalid\nnor-this.invalid\n"
 
 
-def test_the_list_that_cannot_be_written_is_a_warning(fleet: Fleet, tmp_path: Path) -> None:
+def test_the_list_that_cannot_be_written_is_a_warning(fleet: SandboxFleet, tmp_path: Path) -> None:
     number = fleet.sleeping(["no-such.invalid"])
     (fleet.directory / "file").touch()
     state = fleet.directory / "file" / "state"
-    elsewhere = Fleet(fleet.sandbox, fleet.url, fleet.directory, {"XDG_STATE_HOME": str(state)})
+    elsewhere = SandboxFleet(fleet.sandbox, fleet.url, fleet.directory, {"XDG_STATE_HOME": str(state)})
     said = elsewhere.torc("remote", "status", number, code=3)
     assert f"Warning: {state}/torc-remote/failed-hosts-{number}-" in said.stderr
     assert "no-such.invalid  Unknown: " in said.stdout
 
 
-def test_a_run_whose_only_host_is_unreachable_is_refused(fleet: Fleet) -> None:
+def test_a_run_whose_only_host_is_unreachable_is_refused(fleet: SandboxFleet) -> None:
     number = fleet.sleeping(["no-such.invalid"])
     said = fleet.torc("remote", "run", number, code=1).stderr
     assert (

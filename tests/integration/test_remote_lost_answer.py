@@ -10,15 +10,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.conftest import StartServer
-from tests.fault_support import jobs, kill_controller, kill_session, record, sleeping_twice, stat
-from tests.remote_support import Fleet
 from tests.support import wait_until
+from tests.support.faults import jobs, kill_controller, kill_session, record, sleeping_twice, stat
+from tests.support.remote import SandboxFleet
 
 TWO = ["sandbox1", "sandbox2"]
 
 
 @contextmanager
-def held_up(fleet: Fleet, host: str, number: int) -> Iterator[None]:
+def held_up(fleet: SandboxFleet, host: str, number: int) -> Iterator[None]:
     """Another command, this test, is at work on a worker, so that every other one waits for it."""
     lock = record(fleet.home(host), number).with_name("lock")
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -29,7 +29,7 @@ def held_up(fleet: Fleet, host: str, number: int) -> Iterator[None]:
         lock.unlink()
 
 
-def with_a_lost_worker(fleet: Fleet) -> tuple[int, int]:
+def with_a_lost_worker(fleet: SandboxFleet) -> tuple[int, int]:
     """A workflow whose worker on sandbox1 was killed with its job, that on sandbox2 stopped; its ID, the one's PID."""
     number = sleeping_twice(fleet, TWO)
     lost: int = fleet.hosts("run", number, "--limit", "sandbox1")["sandbox1"]["pid"]
@@ -40,7 +40,7 @@ def with_a_lost_worker(fleet: Fleet) -> tuple[int, int]:
     return number, lost
 
 
-def started_anew(fleet: Fleet, number: int, lost: int) -> "subprocess.Popen[str]":
+def started_anew(fleet: SandboxFleet, number: int, lost: int) -> "subprocess.Popen[str]":
     """A run that has started sandbox1's next worker, and has not come further."""
     about = record(fleet.home("sandbox1"), number)
     running = fleet.popen("-f", "json", "remote", "run", number)
@@ -48,7 +48,7 @@ def started_anew(fleet: Fleet, number: int, lost: int) -> "subprocess.Popen[str]
     return running
 
 
-def test_the_next_command_tells_the_server(fleet: Fleet) -> None:
+def test_the_next_command_tells_the_server(fleet: SandboxFleet) -> None:
     number, lost = with_a_lost_worker(fleet)
     with held_up(fleet, "sandbox2", number):
         running = started_anew(fleet, number, lost)
@@ -60,7 +60,7 @@ def test_the_next_command_tells_the_server(fleet: Fleet) -> None:
     fleet.torc("remote", "stop", number)
 
 
-def test_deletion_is_told_of_as_well(fleet: Fleet) -> None:
+def test_deletion_is_told_of_as_well(fleet: SandboxFleet) -> None:
     number, _ = with_a_lost_worker(fleet)
     state = record(fleet.home("sandbox1"), number).parent
     with held_up(fleet, "sandbox2", number):
@@ -74,7 +74,7 @@ def test_deletion_is_told_of_as_well(fleet: Fleet) -> None:
     assert not state.exists()
 
 
-def test_after_a_deletion_that_was_told_of_nothing_is_left(fleet: Fleet) -> None:
+def test_after_a_deletion_that_was_told_of_nothing_is_left(fleet: SandboxFleet) -> None:
     for command in (["delete-logs"], ["collect-logs", "--delete"]):
         number, _ = with_a_lost_worker(fleet)
         state = record(fleet.home("sandbox1"), number).parent
@@ -84,7 +84,9 @@ def test_after_a_deletion_that_was_told_of_nothing_is_left(fleet: Fleet) -> None
         assert not state.exists()
 
 
-def test_the_next_command_tells_a_server_that_was_down(fleet: Fleet, start_server: StartServer) -> None:
+def test_the_next_command_tells_a_server_that_was_down(
+    fleet: SandboxFleet, start_server: StartServer
+) -> None:
     server = start_server()
     ours = replace(fleet, url=server.url)
     number, lost = with_a_lost_worker(ours)
@@ -99,7 +101,7 @@ def test_the_next_command_tells_a_server_that_was_down(fleet: Fleet, start_serve
     ours.torc("remote", "stop", number)
 
 
-def test_a_worker_is_not_taken_for_an_earlier_one_of_the_same_number(fleet: Fleet) -> None:
+def test_a_worker_is_not_taken_for_an_earlier_one_of_the_same_number(fleet: SandboxFleet) -> None:
     """The database is new and counts the compute nodes from 1 again."""
     number, lost = with_a_lost_worker(fleet)
     (log,) = (fleet.home("sandbox1") / "torc_output").glob(f"torc_worker_{number}_*.log")
@@ -115,5 +117,5 @@ def test_a_worker_is_not_taken_for_an_earlier_one_of_the_same_number(fleet: Flee
     fleet.torc("remote", "stop", number)
 
 
-def active(fleet: Fleet, number: int) -> int:
+def active(fleet: SandboxFleet, number: int) -> int:
     return fleet.torc("compute-nodes", "list", number).stdout.count("yes")

@@ -3,12 +3,12 @@
 import os
 import signal
 
-from tests.fault_support import alive
-from tests.remote_support import Fleet
 from tests.support import wait_until
+from tests.support.faults import alive
+from tests.support.remote import SandboxFleet
 
 
-def job_pid(fleet: Fleet) -> int:
+def job_pid(fleet: SandboxFleet) -> int:
     """What a job on sandbox1 has written about itself."""
     written = fleet.home("sandbox1") / "job.pid"
     pid = int(wait_until(lambda: written.exists() and written.read_text(), 20))
@@ -16,7 +16,7 @@ def job_pid(fleet: Fleet) -> int:
     return pid
 
 
-def with_a_lost_worker(fleet: Fleet) -> tuple[int, int]:
+def with_a_lost_worker(fleet: SandboxFleet) -> tuple[int, int]:
     """A workflow whose worker on sandbox1 was killed while its job runs on; its ID and the job's PID."""
     number = fleet.workflow([{"name": "left", "command": "echo $$ >job.pid; sleep 300"}], ["sandbox1"])
     lost = fleet.hosts("run", number)["sandbox1"]["pid"]
@@ -26,7 +26,7 @@ def with_a_lost_worker(fleet: Fleet) -> tuple[int, int]:
     return number, job
 
 
-def test_start_tells_the_server_about_the_lost_worker_before(fleet: Fleet) -> None:
+def test_start_tells_the_server_about_the_lost_worker_before(fleet: SandboxFleet) -> None:
     number, job = with_a_lost_worker(fleet)
     report = fleet.hosts("run", number)["sandbox1"]
     assert report["jobs_terminated"] == 1
@@ -35,7 +35,7 @@ def test_start_tells_the_server_about_the_lost_worker_before(fleet: Fleet) -> No
     fleet.torc("remote", "stop", number)
 
 
-def test_a_node_of_another_database_is_left_alone(fleet: Fleet) -> None:
+def test_a_node_of_another_database_is_left_alone(fleet: SandboxFleet) -> None:
     """The record of an ended worker may name numbers that a new database has given to others."""
     number = fleet.sleeping(workers=["sandbox1", "sandbox2"])
     fleet.torc("remote", "run", number, "--limit", "sandbox2")
@@ -50,7 +50,7 @@ def test_a_node_of_another_database_is_left_alone(fleet: Fleet) -> None:
     fleet.torc("remote", "stop", number)
 
 
-def test_logs_of_a_lost_worker_stay_while_its_job_writes(fleet: Fleet) -> None:
+def test_logs_of_a_lost_worker_stay_while_its_job_writes(fleet: SandboxFleet) -> None:
     """When they go, the server learns which jobs were its own: only the worker's log knew."""
     number, job = with_a_lost_worker(fleet)
     refused = fleet.hosts("collect-logs", number, "--delete", code=1)["sandbox1"]

@@ -3,11 +3,13 @@
 import re
 from pathlib import Path
 
-from tests.remote_support import Fleet
 from tests.support import wait_until
+from tests.support.remote import SandboxFleet
 
 
-def test_install_says_what_it_changed_and_refuses_what_is_no_program(fleet: Fleet, tmp_path: Path) -> None:
+def test_install_says_what_it_changed_and_refuses_what_is_no_program(
+    fleet: SandboxFleet, tmp_path: Path
+) -> None:
     number = fleet.sleeping(["sandbox1"])
     torc = fleet.home("sandbox1") / ".local/bin/torc"
     torc.unlink(missing_ok=True)
@@ -24,7 +26,7 @@ def test_install_says_what_it_changed_and_refuses_what_is_no_program(fleet: Flee
     assert said.stdout == ""
 
 
-def test_the_executable_can_be_named(fleet: Fleet) -> None:
+def test_the_executable_can_be_named(fleet: SandboxFleet) -> None:
     number = fleet.sleeping(["sandbox1"])
     fleet.torc("remote", "install", number)
     torc = fleet.home("sandbox1") / ".local/bin/torc"
@@ -47,7 +49,7 @@ def test_the_executable_can_be_named(fleet: Fleet) -> None:
     assert "sandbox1  Stopped\n" in fleet.torc("remote", "status", number).stdout
 
 
-def test_a_worker_that_had_nothing_left_to_do_has_finished(fleet: Fleet) -> None:
+def test_a_worker_that_had_nothing_left_to_do_has_finished(fleet: SandboxFleet) -> None:
     number = fleet.workflow([{"name": "a", "command": "true"}], ["sandbox1"])
     fleet.torc("remote", "install", number)
     fleet.torc("remote", "run", number)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from torc_remote.processes import with_descendants
 from torc_remote.sandbox import Sandbox, start
-from torc_remote.sandbox.processes import with_descendants
 
 pytestmark = pytest.mark.skipif(
     os.getuid() != 0 or not shutil.which("useradd"), reason="only root can make an account to try this with"

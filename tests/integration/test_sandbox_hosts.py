@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from torc_remote.processes import tcp_sockets
 from torc_remote.sandbox import Sandbox, start
-from torc_remote.sandbox.processes import tcp_sockets
 
 
 def client(sandbox: Sandbox, program: str, *words: str | Path, stdin: str = "") -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from torc_remote.errors import TorcError
+from torc_remote.processes import processes_with, tcp_sockets, with_descendants
 from torc_remote.sandbox import Sandbox, find, running, start
-from torc_remote.sandbox.processes import processes_with, tcp_sockets, with_descendants
 
 DETACH = "nohup setsid {command} >/dev/null 2>&1 </dev/null & echo $!"
 
@@ -106,11 +106,9 @@ def test_stop_finds_all_after_the_sshds_were_killed(two_hosts: Sandbox) -> None:
                                stdout=subprocess.PIPE)  # fmt: skip
     assert session.stdout and session.stdout.readline()
     worker = detach(two_hosts, "sleep 600")
-    listening = {entry.inode for entry in tcp_sockets() if entry.listening}
-    for pid in two_hosts.sshd_pids():
-        held = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
-        if held & {f"socket:[{inode}]" for inode in listening}:
-            os.kill(pid, signal.SIGKILL)
+    listening = {entry.pid for entry in tcp_sockets() if entry.listening}
+    for pid in two_hosts.sshd_pids() & listening:
+        os.kill(pid, signal.SIGKILL)
     until(lambda: not two_hosts.listening())
     assert session.poll() is None
     two_hosts.stop()

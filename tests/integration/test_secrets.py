@@ -17,8 +17,8 @@ import pytest
 import requests
 
 from tests.conftest import StartServer
-from tests.remote_support import Fleet
 from tests.support import wait_until
+from tests.support.remote import SandboxFleet
 from torc_remote.sandbox import Sandbox
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
@@ -30,7 +30,9 @@ INVENTORY = "plugin: torc.remote.torc_workers\ncache: true\ncache_plugin: jsonfi
 
 
 @pytest.fixture(scope="module")
-def guarded(sandbox: Sandbox, start_server: StartServer, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+def guarded(
+    sandbox: Sandbox, start_server: StartServer, tmp_path_factory: pytest.TempPathFactory
+) -> SandboxFleet:
     """A fleet whose server wants a password; the CLI has a home and a directory for temporary files of its own."""
     server = start_server(password=PASSWORD)
     directory = tmp_path_factory.mktemp("guarded")
@@ -39,7 +41,7 @@ def guarded(sandbox: Sandbox, start_server: StartServer, tmp_path_factory: pytes
         (directory / name).mkdir(mode=0o700)
     environment = {name: str(directory / place) for name, place in own.items()}
     environment |= {"TORC_USERNAME": USER, "TORC_PASSWORD": PASSWORD, "TORC_COOKIE_HEADER": COOKIE}
-    machines = Fleet(sandbox, server.url, directory, environment)
+    machines = SandboxFleet(sandbox, server.url, directory, environment)
     machines.torc("remote", "install", machines.sleeping())
     return machines
 
@@ -100,7 +102,7 @@ def files_below(directory: Path) -> list[Path]:
     return [path for path in directory.rglob("*") if path.is_file()]
 
 
-def complete(fleet: Fleet, number: int) -> None:
+def complete(fleet: SandboxFleet, number: int) -> None:
     wait_until(lambda: "State       complete" in fleet.torc("status", number).stdout, 60)
 
 
@@ -115,7 +117,7 @@ def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
     assert any(holds_secret(line) for line in seen)
 
 
-def test_command_lines_show_neither_url_nor_secrets(guarded: Fleet) -> None:
+def test_command_lines_show_neither_url_nor_secrets(guarded: SandboxFleet) -> None:
     # more than comes with a script's answer, so that sftp has something to do
     large = {"name": "large", "command": "head -c 100000 /dev/urandom"}
     number = guarded.workflow([*PRINTING, large], HOSTS)
@@ -131,13 +133,13 @@ def test_command_lines_show_neither_url_nor_secrets(guarded: Fleet) -> None:
 
         wait_until(seen_while_collecting, 60)
         guarded.torc("remote", "stop", number)
-    for program in (b"torc_remote.launcher", b"ssh ", b"/bin/sh -s", b"torc run %d" % number):
+    for program in (b"torc_remote.remote.launcher", b"ssh ", b"/bin/sh -s", b"torc run %d" % number):
         assert any(program in line for line in seen), program
     address = guarded.url.removeprefix("http://").partition("/")[0].encode()
     assert not [line for line in seen if holds_secret(line) or address in line]
 
 
-def playbook(fleet: Fleet, name: str, number: int, *more: str) -> "subprocess.CompletedProcess[str]":
+def playbook(fleet: SandboxFleet, name: str, number: int, *more: str) -> "subprocess.CompletedProcess[str]":
     (fleet.directory / "torc.yml").write_text(INVENTORY)
     program = Path(sys.executable).with_name("ansible-playbook")
     command = [
@@ -164,7 +166,7 @@ def playbook(fleet: Fleet, name: str, number: int, *more: str) -> "subprocess.Co
     return done
 
 
-def test_no_file_and_no_output_holds_a_secret(guarded: Fleet) -> None:
+def test_no_file_and_no_output_holds_a_secret(guarded: SandboxFleet) -> None:
     """Also when jobs print their environment, and with all that Ansible can tell."""
     by_cli, by_ansible = (guarded.workflow(PRINTING, HOSTS) for _ in range(2))
     said = [guarded.torc("remote", "run", by_cli, "-p", 0.5, "-v", "-o", "guarded/cli")]
@@ -188,7 +190,7 @@ def test_no_file_and_no_output_holds_a_secret(guarded: Fleet) -> None:
     assert places_of_secrets(guarded.directory, guarded.sandbox.layout.directory) == []
 
 
-def test_no_host_has_the_users_password(guarded: Fleet) -> None:
+def test_no_host_has_the_users_password(guarded: SandboxFleet) -> None:
     """Each worker has a token of its own in its environment, as torc's own needs it; its jobs have not."""
     number = guarded.sleeping(HOSTS[:2])
     workers = guarded.hosts("run", number)
@@ -217,7 +219,7 @@ def test_no_host_has_the_users_password(guarded: Fleet) -> None:
     assert (works, refused) == ([True, True], [401, 401])
 
 
-def test_a_wrong_password_is_told_without_it(guarded: Fleet) -> None:
+def test_a_wrong_password_is_told_without_it(guarded: SandboxFleet) -> None:
     wrong = replace(guarded, environment={**guarded.environment, "TORC_PASSWORD": "wrong-" + PASSWORD})
     said = wrong.torc("remote", "status", 1, code=1)
     assert "TORC_PASSWORD" in said.stderr

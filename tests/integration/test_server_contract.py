@@ -3,8 +3,8 @@
 import pytest
 import requests
 
-from tests.server_contract import description, violations
 from tests.support import wait_until
+from tests.support.server_contract import description, violations
 
 NODE = {
     "hostname": "h", "pid": 7, "start_time": "2026-01-01T00:00:00Z", "num_cpus": 1, "memory_gb": 1.5, "num_gpus": 0,

@@ -12,7 +12,7 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.server_contract import description
+from tests.support.server_contract import description
 
 RESULT = {
     "job_id": 1, "workflow_id": 1, "run_id": 1, "attempt_id": 1, "compute_node_id": 1, "return_code": 0,

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 import requests
 
-from tests.server_contract import exchanges, traces, violations
+from tests.support.server_contract import exchanges, traces, violations
 
 # Endpoints that the built-in server refuses or answers empty.
 NOT_OURS = re.compile(r"(/workflows/\d+)?/(ro_crate_entities|events)")

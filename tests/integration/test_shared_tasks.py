@@ -11,18 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault_support import alive, parent_of, stopped
 from tests.faults.hosts import handshakes, other_torc, with_ssh_config
-from tests.remote_support import Fleet
 from tests.support import wait_until
-from torc_remote import __version__
-from torc_remote.sandbox import processes
+from tests.support.faults import alive, parent_of, stopped
+from tests.support.remote import SandboxFleet
+from torc_remote import __version__, processes
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
 
 
 @pytest.fixture
-def cold(fleet: Fleet, tmp_path: Path) -> Fleet:
+def cold(fleet: SandboxFleet, tmp_path: Path) -> SandboxFleet:
     """No connection is open, as another file is another scope for them."""
     return with_ssh_config(fleet, "", tmp_path.name)
 
@@ -42,7 +41,7 @@ def asking(running: "subprocess.Popen[str]") -> list[int]:
 @pytest.mark.parametrize(
     ("parallel", "order"), [(1, ["sandbox1", "sandbox2"]), (2, ["sandbox2", "sandbox3"])]
 )
-def test_as_many_at_a_time_as_asked_for(cold: Fleet, parallel: int, order: list[str]) -> None:
+def test_as_many_at_a_time_as_asked_for(cold: SandboxFleet, parallel: int, order: list[str]) -> None:
     number = cold.sleeping(HOSTS)
     with stopped(cold.sandbox, "sandbox1"):
         status = ["status", number, "-v", "--host-timeout", 6, "--max-parallel-ssh", parallel]
@@ -54,7 +53,7 @@ def test_as_many_at_a_time_as_asked_for(cold: Fleet, parallel: int, order: list[
     assert running.returncode == 3
 
 
-def killed_while_asking(cold: Fleet, *command: str | int) -> str:
+def killed_while_asking(cold: SandboxFleet, *command: str | int) -> str:
     """What a command says when sandbox1 does not answer and the process that asks it is killed."""
     with stopped(cold.sandbox, "sandbox1"):
         running = cold.popen("remote", *command, "-v")
@@ -66,21 +65,21 @@ def killed_while_asking(cold: Fleet, *command: str | int) -> str:
     return said
 
 
-def test_a_process_that_asks_is_killed(cold: Fleet) -> None:
+def test_a_process_that_asks_is_killed(cold: SandboxFleet) -> None:
     """A host without an answer is never left out in silence."""
     said = killed_while_asking(cold, "status", cold.sleeping(HOSTS))
     assert "not all hosts could be asked; the processes that ask ended with [" in said
     assert "-9" in said
 
 
-def test_nothing_is_started_when_the_check_is_not_finished(cold: Fleet) -> None:
+def test_nothing_is_started_when_the_check_is_not_finished(cold: SandboxFleet) -> None:
     number = cold.sleeping(HOSTS)
     said = killed_while_asking(cold, "run", number, "--keep-going")
     assert "not all hosts could be asked" in said
     assert {host["state"] for host in cold.hosts("status", number).values()} == {"none"}
 
 
-def test_interrupted(cold: Fleet) -> None:
+def test_interrupted(cold: SandboxFleet) -> None:
     number = cold.sleeping(HOSTS)
     with stopped(cold.sandbox, "sandbox1"):
         running = cold.popen("remote", "status", number, "-v")
@@ -93,7 +92,7 @@ def test_interrupted(cold: Fleet) -> None:
     assert "Interrupted" in said
 
 
-def test_nobody_is_left_asking_when_the_controller_dies(cold: Fleet) -> None:
+def test_nobody_is_left_asking_when_the_controller_dies(cold: SandboxFleet) -> None:
     """Each ends with the host that it is at."""
     number = cold.sleeping(HOSTS)
     with stopped(cold.sandbox, "sandbox1"):
@@ -109,7 +108,7 @@ def test_nobody_is_left_asking_when_the_controller_dies(cold: Fleet) -> None:
     assert cold.sandbox.handshakes()["sandbox2"] == before["sandbox2"]
 
 
-def test_one_process_brings_the_logs_of_several_hosts(cold: Fleet, tmp_path: Path) -> None:
+def test_one_process_brings_the_logs_of_several_hosts(cold: SandboxFleet, tmp_path: Path) -> None:
     """By sftp too: each host's archive holds its own files."""
     number = cold.workflow([{"name": "a", "command": "true"}], HOSTS)
     texts = {host: os.urandom(200_000) for host in HOSTS}  # not in the answer of the script
@@ -129,7 +128,7 @@ def test_one_process_brings_the_logs_of_several_hosts(cold: Fleet, tmp_path: Pat
 
 
 @contextmanager
-def other_version(fleet: Fleet, hosts: list[str]) -> Iterator[None]:
+def other_version(fleet: SandboxFleet, hosts: list[str]) -> Iterator[None]:
     """These hosts have another torc."""
     with ExitStack() as others:
         for host in hosts:
@@ -138,7 +137,7 @@ def other_version(fleet: Fleet, hosts: list[str]) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("bad", ["sandbox1", "sandbox2"], ids=["the first host", "another host"])
-def test_run_with_a_host_that_fails_its_check(fleet: Fleet, bad: str) -> None:
+def test_run_with_a_host_that_fails_its_check(fleet: SandboxFleet, bad: str) -> None:
     """It is left out, named by the check, and its worker is neither started nor looked for."""
     number = fleet.sleeping(HOSTS)
     good = [host for host in HOSTS if host != bad]
@@ -155,7 +154,7 @@ def test_run_with_a_host_that_fails_its_check(fleet: Fleet, bad: str) -> None:
     assert {again[host]["state"] for host in good} == {"already_running"}
 
 
-def test_nothing_is_initialized_for_hosts_that_all_fail(fleet: Fleet) -> None:
+def test_nothing_is_initialized_for_hosts_that_all_fail(fleet: SandboxFleet) -> None:
     number = fleet.sleeping(HOSTS)
     with other_version(fleet, HOSTS):
         hosts = fleet.hosts("run", number, "--keep-going", code=1)

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.remote_support import Fleet
+from tests.support.remote import SandboxFleet
 
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 
 
-def play(fleet: Fleet, playbook: str, workflow: int, *options: str) -> str:
+def play(fleet: SandboxFleet, playbook: str, workflow: int, *options: str) -> str:
     inventory = fleet.directory / "torc.yml"
     inventory.write_text("plugin: torc.remote.torc_workers\n")
     done = subprocess.run(
@@ -33,7 +33,7 @@ def play(fleet: Fleet, playbook: str, workflow: int, *options: str) -> str:
     return done.stdout
 
 
-def test_each_host_has_a_line(fleet: Fleet) -> None:
+def test_each_host_has_a_line(fleet: SandboxFleet) -> None:
     workflow = fleet.sleeping(["sandbox1", "sandbox2"])
     assert '"sandbox1": "none"' in play(fleet, "run", workflow, "--check")
     assert re.search(r'"sandbox2": "registered, PID \d+"', play(fleet, "run", workflow))
@@ -45,7 +45,7 @@ def test_each_host_has_a_line(fleet: Fleet) -> None:
     assert re.search(r'"sandbox2": "exited, PID \d+, exit code \d+"', play(fleet, "status", workflow))
 
 
-def test_the_cli_has_no_need_of_it(fleet: Fleet) -> None:
+def test_the_cli_has_no_need_of_it(fleet: SandboxFleet) -> None:
     workflow = fleet.sleeping(["sandbox1"])
     steps = fleet.torc("remote", "status", workflow, "--verbose").stderr
     assert steps.startswith("sandbox1: Look for the worker")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.packages import ROOT
 from tests.support import wait_until
+from tests.support.packages import ROOT
 
 PAGE = (ROOT / "docs/tutorial.md").read_text()
 PORT = "8080"

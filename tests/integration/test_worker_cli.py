@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Server, StartServer
 from tests.support import wait_until
-from tests.worker_support import Rest
+from tests.support.workers import Rest
 
 TORC = Path(sys.executable).with_name("torc")
 SPEC = """\

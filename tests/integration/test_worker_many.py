@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Server, StartServer
 from tests.support import wait_until
-from tests.worker_support import Rest, worker
+from tests.support.workers import Rest, worker
 
 WORKERS = 10
 JOBS = 500

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Server
-from tests.worker_support import Record, Rest, run_worker
+from tests.support.workers import Record, Rest, run_worker
 
 MIB = 1024**2
 # Two processes hold 60 MiB each, one of them computes, for about a second.

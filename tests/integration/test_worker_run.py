@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Server, StartServer
 from tests.support import wait_until
-from tests.worker_support import Rest, old_python, run_worker, worker
+from tests.support.workers import Rest, old_python, run_worker, worker
 from torc_remote.builtin.worker.zipapp_builder import build_zipapp
 
 

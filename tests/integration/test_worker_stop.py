@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Server, StartServer
 from tests.support import wait_until
-from tests.worker_support import Rest, WorkerProcess, session_members, worker
+from tests.support.workers import Rest, WorkerProcess, session_members, worker
 
 # A tree: a child, one in a process group of its own, and one that ignores SIGTERM and stays behind its parent.
 TREE = "sleep 61 & timeout 62 sleep 62 & (trap '' TERM; sleep 63; sleep 63) & touch started; wait"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.native_support import Native, TorcServer, cache_directory, crate_directory, native_environment
 from tests.support import wait_until
+from tests.support.native import Native, TorcServer, cache_directory, crate_directory, native_environment
 
 StartTorcServer = Callable[..., TorcServer]
 

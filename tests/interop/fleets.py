@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.native_support import Native, native_environment
-from tests.remote_support import Fleet, end_leftovers
 from tests.support import wait_until
-from tests.worker_support import Rest
+from tests.support.native import Native, native_environment
+from tests.support.remote import SandboxFleet, end_leftovers
+from tests.support.workers import Rest
 from torc_remote.sandbox import Sandbox
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
@@ -21,7 +21,7 @@ HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
 
 def native_fleet(
     sandbox: Sandbox, url: str, directory: Path, native: Native, environment: Mapping[str, str] | None = None
-) -> Fleet:
+) -> SandboxFleet:
     """Our CLI with this server, as the user "tester", and hosts whose torc is the native one.
 
     Workers that torc starts all write to the same directory, those for other servers' workflows as well: it is removed.
@@ -29,7 +29,7 @@ def native_fleet(
     end_leftovers(sandbox)
     for host in sandbox.hosts:
         shutil.rmtree(host.home / "torc_output", ignore_errors=True)
-    machines = Fleet(sandbox, url, directory, {"TORC_USERNAME": "tester", **(environment or {})})
+    machines = SandboxFleet(sandbox, url, directory, {"TORC_USERNAME": "tester", **(environment or {})})
     machines.torc("remote", "install", machines.sleeping(), "--binary", native.torc)
     return machines
 
@@ -50,7 +50,7 @@ def wait_for_states(rest: Rest, workflow_id: int, wanted: Mapping[str, str], tim
     wait_until(reached, timeout)
 
 
-def running_workers(fleet: Fleet, workflow_id: int) -> set[str]:
+def running_workers(fleet: SandboxFleet, workflow_id: int) -> set[str]:
     """The hosts whose worker `torc remote status` shows as running."""
     hosts: dict[str, dict[str, Any]] = fleet.hosts("status", workflow_id)
     return {name for name, host in hosts.items() if host["state"] == "running"}

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.interop.conftest import StartTorcServer
-from tests.worker_support import FakeWorker
+from tests.support.workers import FakeWorker
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.client.errors import ApiError

@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.test_server_contract import *  # noqa: F403  # its tests and fixtures are what runs here
 from tests.interop.conftest import StartTorcServer
-from tests.native_support import TorcServer
+from tests.support.native import TorcServer
 
 pytestmark = pytest.mark.slow
 

@@ -25,10 +25,10 @@ from tests.interop.fleets import (
     torc_on_path,
     wait_for_states,
 )
-from tests.native_support import Native
-from tests.remote_support import Fleet
 from tests.support import wait_until
-from tests.worker_support import Rest
+from tests.support.native import Native
+from tests.support.remote import SandboxFleet
+from tests.support.workers import Rest
 from torc_remote.sandbox import Sandbox
 
 pytestmark = pytest.mark.slow
@@ -44,13 +44,13 @@ def rest(torc_server: StartTorcServer) -> Rest:
 @pytest.fixture(scope="module")
 def fleet(
     sandbox: Sandbox, rest: Rest, native: Native, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Fleet]:
+) -> Iterator[SandboxFleet]:
     with torc_on_path(sandbox):
         yield native_fleet(sandbox, rest.url, tmp_path_factory.mktemp("ours"), native)
 
 
 @pytest.fixture(scope="module")
-def torc(fleet: Fleet, native: Native, tmp_path_factory: pytest.TempPathFactory) -> NativeCli:
+def torc(fleet: SandboxFleet, native: Native, tmp_path_factory: pytest.TempPathFactory) -> NativeCli:
     return native_cli(native, fleet.url, tmp_path_factory.mktemp("native"), fleet.sandbox)
 
 
@@ -64,12 +64,14 @@ def started_by_torc(torc: NativeCli, rest: Rest, *options: str) -> int:
     return number
 
 
-def native_pids(fleet: Fleet, number: int, output: str = "torc_output") -> dict[str, int]:
+def native_pids(fleet: SandboxFleet, number: int, output: str = "torc_output") -> dict[str, int]:
     files = {host: fleet.home(host) / output / f"torc_worker_{number}.pid" for host in HOSTS[:2]}
     return {host: int(file.read_text()) for host, file in files.items()}
 
 
-def test_our_commands_handle_workers_that_torc_started(fleet: Fleet, torc: NativeCli, rest: Rest) -> None:
+def test_our_commands_handle_workers_that_torc_started(
+    fleet: SandboxFleet, torc: NativeCli, rest: Rest
+) -> None:
     number = started_by_torc(torc, rest)
     status = fleet.hosts("status", number)
     assert {host["state"] for host in status.values()} == {"running"}
@@ -100,7 +102,9 @@ def members(archive: Path) -> list[str]:
         return tar.getnames()
 
 
-def test_torcs_choice_of_a_directory_is_to_be_named_again(fleet: Fleet, torc: NativeCli, rest: Rest) -> None:
+def test_torcs_choice_of_a_directory_is_to_be_named_again(
+    fleet: SandboxFleet, torc: NativeCli, rest: Rest
+) -> None:
     """Torc keeps no record of it."""
     number = started_by_torc(torc, rest, "-o", "elsewhere")
     assert {host["state"] for host in fleet.hosts("status", number).values()} == {"none"}
@@ -112,7 +116,7 @@ def test_torcs_choice_of_a_directory_is_to_be_named_again(fleet: Fleet, torc: Na
 
 
 def test_another_process_with_the_number_in_torcs_file_is_not_signalled(
-    fleet: Fleet, torc: NativeCli
+    fleet: SandboxFleet, torc: NativeCli
 ) -> None:
     number = torc.create(SLEEP)
     torc("remote", "add-workers", number, "sandbox1", "--skip-ssh-check")
@@ -127,7 +131,9 @@ def test_another_process_with_the_number_in_torcs_file_is_not_signalled(
         bystander.kill()
 
 
-def test_torcs_commands_on_workers_that_ours_started(fleet: Fleet, torc: NativeCli, rest: Rest) -> None:
+def test_torcs_commands_on_workers_that_ours_started(
+    fleet: SandboxFleet, torc: NativeCli, rest: Rest
+) -> None:
     number = fleet.sleeping(HOSTS[:2])
     fleet.torc("remote", "run", number, "-p", 0.5)
     wait_for_states(rest, number, {"sleep": "running"})
@@ -146,7 +152,9 @@ def test_torcs_commands_on_workers_that_ours_started(fleet: Fleet, torc: NativeC
     fleet.torc("remote", "collect-logs", number)
 
 
-def test_torc_starts_our_worker_where_its_own_does_not_fit(fleet: Fleet, torc: NativeCli, rest: Rest) -> None:
+def test_torc_starts_our_worker_where_its_own_does_not_fit(
+    fleet: SandboxFleet, torc: NativeCli, rest: Rest
+) -> None:
     """Our worker tells torc's own version, so torc's `remote run` takes it; and here its `stop` is a graceful one."""
     number = torc.create(SLEEP)
     torc("remote", "add-workers", number, *HOSTS[:2])

@@ -20,9 +20,9 @@ from tests.interop.fleets import (
     torc_on_path,
     wait_for_states,
 )
-from tests.native_support import Native
 from tests.support import wait_until
-from tests.worker_support import Rest, worker
+from tests.support.native import Native
+from tests.support.workers import Rest, worker
 from torc_remote.sandbox import Sandbox
 
 pytestmark = pytest.mark.slow

@@ -13,10 +13,10 @@ import pytest
 from tests.faults.hosts import other_torc
 from tests.interop.conftest import StartTorcServer
 from tests.interop.fleets import HOSTS, active_nodes, is_alive, native_fleet, running_workers, wait_for_states
-from tests.native_support import Native
-from tests.remote_support import Fleet
 from tests.support import wait_until
-from tests.worker_support import Rest
+from tests.support.native import Native
+from tests.support.remote import SandboxFleet
+from tests.support.workers import Rest
 from torc_remote.sandbox import Sandbox
 
 pytestmark = pytest.mark.slow
@@ -41,11 +41,13 @@ def rest(torc_server: StartTorcServer) -> Rest:
 
 
 @pytest.fixture(scope="module")
-def fleet(sandbox: Sandbox, rest: Rest, native: Native, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+def fleet(
+    sandbox: Sandbox, rest: Rest, native: Native, tmp_path_factory: pytest.TempPathFactory
+) -> SandboxFleet:
     return native_fleet(sandbox, rest.url, tmp_path_factory.mktemp("controller"), native)
 
 
-def test_a_workflow_from_its_creation_to_its_logs(fleet: Fleet, rest: Rest) -> None:
+def test_a_workflow_from_its_creation_to_its_logs(fleet: SandboxFleet, rest: Rest) -> None:
     number = fleet.workflow(DIAMOND, HOSTS)
     assert fleet.torc("remote", "list-workers", number).stdout.split()[-3:] == HOSTS
     ran = fleet.torc("remote", "run", number, "-o", "whole-life", "-p", 0.5, "--num-cpus", 1)
@@ -68,7 +70,7 @@ def test_a_workflow_from_its_creation_to_its_logs(fleet: Fleet, rest: Rest) -> N
     assert not [host for host in HOSTS if (fleet.home(host) / "whole-life").exists()]
 
 
-def results(fleet: Fleet, number: int) -> list[dict[str, object]]:
+def results(fleet: SandboxFleet, number: int) -> list[dict[str, object]]:
     said = fleet.torc("-f", "json", "results", "list", number).stdout
     listed: list[dict[str, object]] = json.loads(said)["items"]
     return listed
@@ -80,7 +82,7 @@ def members(archive: Path) -> list[str]:
 
 
 def test_stop_leaves_no_job_running_and_no_node_active_although_two_workers_never_had_a_job(
-    fleet: Fleet, rest: Rest
+    fleet: SandboxFleet, rest: Rest
 ) -> None:
     number = fleet.sleeping()
     started = fleet.hosts("run", number, "-p", 0.5)
@@ -105,7 +107,7 @@ def test_stop_leaves_no_job_running_and_no_node_active_although_two_workers_neve
     assert active_nodes(rest, number) == []
 
 
-def test_an_idle_worker_whose_node_could_be_a_living_ones_is_told(fleet: Fleet, rest: Rest) -> None:
+def test_an_idle_worker_whose_node_could_be_a_living_ones_is_told(fleet: SandboxFleet, rest: Rest) -> None:
     """Both hosts of the sandbox have one name, and both workers started in the same seconds."""
     big = {"name": "big", "num_cpus": 9999, "memory": "1m", "runtime": "PT1M"}
     jobs = [{"name": "never", "command": "true", "resource_requirements": "big"}]
@@ -125,7 +127,7 @@ def test_an_idle_worker_whose_node_could_be_a_living_ones_is_told(fleet: Fleet, 
     assert active_nodes(rest, number) == []
 
 
-def test_a_killed_workers_job_and_node_are_released_by_stop(fleet: Fleet, rest: Rest) -> None:
+def test_a_killed_workers_job_and_node_are_released_by_stop(fleet: SandboxFleet, rest: Rest) -> None:
     number = fleet.sleeping(HOSTS[:1])
     pid = fleet.hosts("run", number, "-p", 0.5)["sandbox1"]["pid"]
     wait_for_states(rest, number, {"sleep": "running"})
@@ -137,7 +139,7 @@ def test_a_killed_workers_job_and_node_are_released_by_stop(fleet: Fleet, rest: 
     assert active_nodes(rest, number) == []
 
 
-def test_workers_leave_when_the_workflow_is_canceled(fleet: Fleet, rest: Rest) -> None:
+def test_workers_leave_when_the_workflow_is_canceled(fleet: SandboxFleet, rest: Rest) -> None:
     number = fleet.sleeping(HOSTS[:2])
     fleet.torc("remote", "run", number, "-p", 0.5)
     wait_for_states(rest, number, {"sleep": "running"})
@@ -149,7 +151,7 @@ def test_workers_leave_when_the_workflow_is_canceled(fleet: Fleet, rest: Rest) -
     assert f"Workflow {number} is canceled" in over
 
 
-def test_a_host_with_another_torc_stops_everything(fleet: Fleet, rest: Rest) -> None:
+def test_a_host_with_another_torc_stops_everything(fleet: SandboxFleet, rest: Rest) -> None:
     number = fleet.sleeping()
     with other_torc(fleet, "sandbox2", "echo torc 0.6.5"):
         refused = fleet.torc("remote", "run", number, code=1)

@@ -10,9 +10,9 @@ import pytest
 
 from tests.interop.conftest import StartTorcServer
 from tests.interop.fleets import active_nodes, wait_for_states
-from tests.native_support import Native
 from tests.support import wait_until
-from tests.worker_support import Rest, run_worker, worker
+from tests.support.native import Native
+from tests.support.workers import Rest, run_worker, worker
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.client.lifecycle import requeue_jobs

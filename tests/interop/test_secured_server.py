@@ -12,9 +12,9 @@ import pytest
 
 from tests.interop.conftest import StartTorcServer
 from tests.interop.fleets import HOSTS, native_fleet
-from tests.native_support import Native
-from tests.remote_support import Fleet
 from tests.support import wait_until
+from tests.support.native import Native
+from tests.support.remote import SandboxFleet
 from torc_remote.sandbox import Sandbox
 
 pytestmark = pytest.mark.slow
@@ -51,11 +51,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def query(fleet: Fleet, *words: str | int) -> Any:
+def query(fleet: SandboxFleet, *words: str | int) -> Any:
     return json.loads(fleet.torc("-f", "json", *words).stdout)
 
 
-def life_of_a_workflow(fleet: Fleet) -> int:
+def life_of_a_workflow(fleet: SandboxFleet) -> int:
     """Workers authenticate, take a job and are stopped; the server knows of it. The workflow's ID."""
     number = fleet.sleeping(HOSTS[:2])
     started = fleet.hosts("run", number, "-p", 0.5)
@@ -75,7 +75,7 @@ def test_passwords(
     fleet = native_fleet(sandbox, url, tmp_path, native, {"TORC_PASSWORD": PASSWORDS["tester"]})
     number = life_of_a_workflow(fleet)
     for wrong in ({}, {"TORC_PASSWORD": "wrong"}):
-        stranger = Fleet(sandbox, url, tmp_path, {"TORC_USERNAME": "tester", **wrong})
+        stranger = SandboxFleet(sandbox, url, tmp_path, {"TORC_USERNAME": "tester", **wrong})
         assert "401 Unauthorized" in stranger.torc("remote", "run", number, code=1).stderr
 
 
@@ -94,9 +94,11 @@ def test_tls_with_a_private_ca_passwords_and_access_control(
     alice = {"TORC_USERNAME": "tester", "TORC_PASSWORD": PASSWORDS["tester"]}
     number = life_of_a_workflow(native_fleet(sandbox, url, tmp_path, native, alice | trust))
 
-    bob = Fleet(sandbox, url, tmp_path, {"TORC_USERNAME": "bob", "TORC_PASSWORD": PASSWORDS["bob"], **trust})
+    bob = SandboxFleet(
+        sandbox, url, tmp_path, {"TORC_USERNAME": "bob", "TORC_PASSWORD": PASSWORDS["bob"], **trust}
+    )
     for command in ("run", "status", "stop"):
         said = bob.torc("remote", command, number, code=1).stderr
         assert f"User 'bob' does not have access to workflow {number}" in said
-    untrusting = Fleet(sandbox, url, tmp_path, alice).torc("remote", "status", number, code=1).stderr
+    untrusting = SandboxFleet(sandbox, url, tmp_path, alice).torc("remote", "status", number, code=1).stderr
     assert "certificate" in untrusting

@@ -16,8 +16,8 @@ import pytest
 from tests.conftest import Server
 from tests.interop.conftest import StartTorcServer
 from tests.interop.spec_samples import REFUSED_BY_BOTH, SAMPLES
-from tests.native_support import Native, crate_directory
-from tests.worker_support import Record, Rest, run_worker
+from tests.support.native import Native, crate_directory
+from tests.support.workers import Record, Rest, run_worker
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.spec import SpecError, UnsupportedSpecError, create_workflow, load_spec

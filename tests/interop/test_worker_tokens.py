@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartServer
-from tests.native_support import Native
-from tests.worker_support import Rest
+from tests.support.native import Native
+from tests.support.workers import Rest
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
 

@@ -15,9 +15,9 @@ import jsonschema
 import pytest
 import requests
 
-from tests.fault_support import await_running, hook_sessions, jobs
-from tests.remote_support import Fleet
-from torc_remote.answers import schema
+from tests.support.faults import await_running, hook_sessions, jobs
+from tests.support.remote import SandboxFleet
+from torc_remote.host.answers import schema
 
 LIARS = ["sandbox1", "sandbox3"]
 HOSTS = [*LIARS, "sandbox2"]
@@ -28,7 +28,7 @@ FORGED = "  [OK] sandbox2: all is well"
 
 
 @contextmanager
-def lying(fleet: Fleet, texts: Mapping[str, str]) -> Iterator[None]:
+def lying(fleet: SandboxFleet, texts: Mapping[str, str]) -> Iterator[None]:
     """Each session of these hosts runs this instead of what it is asked to, but for sftp."""
     hook_sessions(fleet.sandbox)
     hooks = {fleet.home(host) / ".host": text for host, text in texts.items()}
@@ -46,7 +46,7 @@ def answering(*lines: str) -> str:
     return MARK + "".join(f"printf '%s %s\\n' \"$mark\" {shlex.quote(line)}\n" for line in (*lines, "end=1"))
 
 
-def reported(fleet: Fleet, *args: str | int | Path, code: int = 1) -> dict[str, dict[str, Any]]:
+def reported(fleet: SandboxFleet, *args: str | int | Path, code: int = 1) -> dict[str, dict[str, Any]]:
     """The hosts of a report that is valid, by name."""
     done = fleet.torc("-f", "json", "remote", *args, code=code)
     report = json.loads(done.stdout)
@@ -55,7 +55,7 @@ def reported(fleet: Fleet, *args: str | int | Path, code: int = 1) -> dict[str, 
     return {host["host"]: host for host in report["hosts"]}
 
 
-def workflow(fleet: Fleet) -> int:
+def workflow(fleet: SandboxFleet) -> int:
     return fleet.workflow([{"name": "a", "command": "true"}], HOSTS)
 
 
@@ -78,7 +78,7 @@ INTO_SFTP = [
     "lies", [INTO_SFTP[0], *(pytest.param(lies, marks=pytest.mark.slow) for lies in INTO_SFTP[1:])]
 )
 def test_nothing_of_a_host_reaches_sftp(
-    fleet: Fleet, tmp_path: Path, lies: tuple[tuple[str, ...], ...]
+    fleet: SandboxFleet, tmp_path: Path, lies: tuple[tuple[str, ...], ...]
 ) -> None:
     number, pwned = workflow(fleet), tmp_path / "pwned"
     texts = [answering(*(line.replace("{pwned}", str(pwned)) for line in lines)) for lines in lies]
@@ -90,7 +90,7 @@ def test_nothing_of_a_host_reaches_sftp(
 
 
 @pytest.mark.slow
-def test_nothing_of_a_host_reaches_sftp_when_torc_is_installed(fleet: Fleet, tmp_path: Path) -> None:
+def test_nothing_of_a_host_reaches_sftp_when_torc_is_installed(fleet: SandboxFleet, tmp_path: Path) -> None:
     number, pwned = workflow(fleet), tmp_path / "pwned"
     old = answering("state=ready", "upload=x", f"upload=!touch {pwned}", "upload=", f"lent=!touch {pwned}")
     with lying(
@@ -118,7 +118,7 @@ LIES = [
 @pytest.mark.parametrize(
     "lies", [LIES[0], *(pytest.param(lies, marks=pytest.mark.slow) for lies in LIES[1:])]
 )
-def test_a_lie_is_a_failure_of_its_host_alone(fleet: Fleet, lies: tuple[tuple[str, ...], ...]) -> None:
+def test_a_lie_is_a_failure_of_its_host_alone(fleet: SandboxFleet, lies: tuple[tuple[str, ...], ...]) -> None:
     number = workflow(fleet)
     with lying(fleet, dict(zip(LIARS, (answering(*lines) for lines in lies), strict=True))):
         hosts = reported(fleet, "status", number)
@@ -131,7 +131,7 @@ def test_a_lie_is_a_failure_of_its_host_alone(fleet: Fleet, lies: tuple[tuple[st
         assert len([line for line in text.splitlines() if line.startswith("sandbox2")]) == 1
 
 
-def test_no_host_prints_the_line_of_another(fleet: Fleet) -> None:
+def test_no_host_prints_the_line_of_another(fleet: SandboxFleet) -> None:
     """Also where several lines are what the scripts say."""
     number = workflow(fleet)
     lines = [
@@ -161,7 +161,7 @@ FLOODS = [
 @pytest.mark.parametrize(
     "floods", [FLOODS[0], *(pytest.param(each, marks=pytest.mark.slow) for each in FLOODS[1:])]
 )
-def test_an_answer_without_an_end_is_not_listened_to(fleet: Fleet, floods: tuple[str, str]) -> None:
+def test_an_answer_without_an_end_is_not_listened_to(fleet: SandboxFleet, floods: tuple[str, str]) -> None:
     number = workflow(fleet)
     began = time.monotonic()
     with lying(fleet, dict(zip(LIARS, (MARK + flood for flood in floods), strict=True))):
@@ -183,7 +183,7 @@ BOASTING = """\
 """
 
 
-def test_no_more_is_fetched_than_what_was_announced(fleet: Fleet, tmp_path: Path) -> None:
+def test_no_more_is_fetched_than_what_was_announced(fleet: SandboxFleet, tmp_path: Path) -> None:
     """Nor is more announced than there is room for. In a directory whose name is full of other languages."""
     number = workflow(fleet)
     for host in HOSTS:
@@ -213,7 +213,7 @@ printf '%s\\n' "$text" | /bin/sh -s
 """
 
 
-def running(fleet: Fleet, workers: list[str]) -> tuple[int, dict[str, object]]:
+def running(fleet: SandboxFleet, workers: list[str]) -> tuple[int, dict[str, object]]:
     """A workflow whose job runs on sandbox1, under whatever address; its ID and the node."""
     number = fleet.sleeping(workers)
     fleet.torc("remote", "run", number, "--limit", workers[0])
@@ -224,7 +224,7 @@ def running(fleet: Fleet, workers: list[str]) -> tuple[int, dict[str, object]]:
     return number, node
 
 
-def still_runs(fleet: Fleet, number: int) -> None:
+def still_runs(fleet: SandboxFleet, number: int) -> None:
     assert jobs(fleet, number) == ["running"]
     nodes = requests.get(f"{fleet.url}/compute_nodes", params={"workflow_id": number}, timeout=10).json()[
         "items"
@@ -233,7 +233,7 @@ def still_runs(fleet: Fleet, number: int) -> None:
     fleet.torc("remote", "stop", number)
 
 
-def test_a_host_can_not_end_the_jobs_of_a_worker_that_is_not_asked(fleet: Fleet) -> None:
+def test_a_host_can_not_end_the_jobs_of_a_worker_that_is_not_asked(fleet: SandboxFleet) -> None:
     number, node = running(fleet, ["sandbox1", "sandbox3"])
     named = ["node_names=sandbox1", f"nodes=node {node['id']} 2099-01-01T00:00:00Z"]
     idle = ["nodes=idle sandbox1 2020-01-01T00:00:00Z 2099-01-01T00:00:00Z"]
@@ -245,7 +245,7 @@ def test_a_host_can_not_end_the_jobs_of_a_worker_that_is_not_asked(fleet: Fleet)
 
 
 @pytest.mark.slow
-def test_nor_those_of_a_worker_whose_host_says_that_it_runs(fleet: Fleet) -> None:
+def test_nor_those_of_a_worker_whose_host_says_that_it_runs(fleet: SandboxFleet) -> None:
     """Where the workers' addresses tell nothing of their names."""
     addresses = {host.name: host.address for host in fleet.sandbox.hosts}
     number, node = running(fleet, [addresses["sandbox1"], addresses["sandbox3"]])

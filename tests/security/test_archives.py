@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torc_remote.tar_check import look_through
+from torc_remote.remote.tar_check import look_through
 
 MIB = 1024 * 1024
 

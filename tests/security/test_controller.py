@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.faults.hosts import with_ssh_config
-from tests.remote_support import Fleet
+from tests.support.remote import SandboxFleet
 
 HOSTILE = "/nonexistent/hostile"
 # of other programs as well, so they pass
@@ -66,7 +66,7 @@ def _lie_about(directory: Path, settings: list[Mapping[str, Any]]) -> None:
 
 
 def test_no_setting_of_ansibles_from_elsewhere_counts(
-    fleet: Fleet, settings: list[Mapping[str, Any]], tmp_path: Path
+    fleet: SandboxFleet, settings: list[Mapping[str, Any]], tmp_path: Path
 ) -> None:
     """Every variable, every ansible.cfg and every plugin directory of the user's is hostile: a life cycle works."""
     names = {variable["name"] for setting in settings for variable in setting.get("env") or ()}

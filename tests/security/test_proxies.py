@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.proxy import Proxy, proxy, reply
+from tests.support.proxy import Proxy, proxy, reply
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.client.errors import ServerError

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.conftest import Server, StartServer
-from tests.worker_support import Rest, worker
+from tests.support.workers import Rest, worker
 from torc_remote.builtin.server.routes import data, jobs, lifecycle, records, service, workflows
 from torc_remote.builtin.server.worker_rights import RULES
 from torc_remote.client.api import TorcClient

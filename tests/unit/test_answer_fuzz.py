@@ -13,14 +13,18 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from torc_remote import answers
-from torc_remote.cli import remote_hosts, remote_logs, remote_report, remote_run
 from torc_remote.cli.app import App
+from torc_remote.cli.remote import logs as remote_logs
+from torc_remote.cli.remote import report as remote_report
+from torc_remote.cli.remote import run as remote_run
+from torc_remote.cli.remote import stop as remote_stop
 from torc_remote.client.api import TorcClient
 from torc_remote.client.claims import make_claims, read_claim
 from torc_remote.client.config import Settings
-from torc_remote.deploy import HostAnswer
-from torc_remote.operations import Fleet, Reach, Report
+from torc_remote.host import answers
+from torc_remote.remote.operations import Fleet, PlayOptions
+from torc_remote.remote.play import HostAnswer
+from torc_remote.remote.report import Report
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "collections"))
 from ansible_collections.torc.remote.plugins.action import run_script
@@ -30,7 +34,7 @@ NONCE = "0123456789abcdef"
 WORDS = {
     "install": lambda host: f"Installed {host.details['executable']}",
     "run": remote_run._say,
-    "stop": remote_hosts._say_stopped,
+    "stop": remote_stop._say_stopped,
     "collect-logs": remote_logs._say_collected,
     "delete-logs": remote_logs._say_deleted,
     "status": remote_report.status_text,
@@ -58,7 +62,7 @@ whole = st.sampled_from([f"torc-{NONCE} end=1", f"torc-{NONCE} end=1\r", "", f"t
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
-        fleet = Fleet(TorcClient(Settings()), 7, ["liar", "other"], Reach())
+        fleet = Fleet(TorcClient(Settings()), 7, ["liar", "other"], PlayOptions())
     fleet.workflow_key = "1795000000000"
     return fleet
 
@@ -105,7 +109,7 @@ def test_any_answer_is_a_result_or_a_failure(
     assert claims.refused("liar", node)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp()))
-        good = {"state": answers.WELL[operation][-1], "pid": 5, "executable": "/torc", "removed": "x"}
+        good = {"state": answers.OK_STATES[operation][-1], "pid": 5, "executable": "/torc", "removed": "x"}
         given = {"liar": HostAnswer("failed" if result["failed"] else "ok", "", dict(result))}
         given["other"] = HostAnswer("ok", "", good)
         report = fleet.report(operation, given)

@@ -7,10 +7,19 @@ from importlib import resources
 import jsonschema
 import pytest
 
-from tests.host_scripts import ROLES
-from torc_remote.answers import BAD, DETAILS, KEYS, STATES, WELL, AnswerError, read_answer, schema
+from tests.support.host_scripts import HOST
+from torc_remote.host.answers import (
+    DETAILS,
+    FAILED_STATES,
+    KEYS,
+    OK_STATES,
+    STATES,
+    AnswerError,
+    read_answer,
+    schema,
+)
 
-TEXTS = [file.read_text() for file in ROLES.glob("*/files/*.sh")]
+TEXTS = [file.read_text() for file in HOST.glob("*/*.sh")]
 SHA256 = "0123456789abcdef" * 4
 
 
@@ -24,11 +33,11 @@ def test_every_state_of_the_scripts_is_known() -> None:
     identified = {state for text in TEXTS for state in re.findall(r"\bfound=([a-z_]+)", text)}
     assert ends | identified == set(STATES)
     failing = {state for text in TEXTS for state in re.findall(r"\b(?:fail|abandon) ([a-z_]+)", text)}
-    assert failing <= set(BAD)
+    assert failing <= set(FAILED_STATES)
 
 
 def test_the_schema_in_the_package_is_made_from_the_table() -> None:
-    stored = json.loads((resources.files("torc_remote") / "report.schema.json").read_text())
+    stored = json.loads((resources.files("torc_remote.remote") / "report.schema.json").read_text())
     assert stored == schema()
     jsonschema.Draft202012Validator.check_schema(stored)
     assert set(stored["$defs"]["host"]["properties"]) == {"worker", "host", "state", "ok", "reason", *DETAILS}
@@ -98,4 +107,8 @@ def test_a_host_says_nothing_for_this_machine() -> None:
 
 
 def test_states_have_an_operation_that_they_end() -> None:
-    assert all(set(BAD).isdisjoint(states) for name, states in WELL.items() if name not in ("status", "stop"))
+    assert all(
+        set(FAILED_STATES).isdisjoint(states)
+        for name, states in OK_STATES.items()
+        if name not in ("status", "stop")
+    )

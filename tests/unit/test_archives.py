@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from torc_remote.archives import ArchiveError, Shelf, archive_name
+from torc_remote.remote.archives import ArchiveError, WorkerArchives, archive_name
 
 WORKERS = (
     *(
@@ -42,23 +42,23 @@ WORKERS = (
 )
 
 
-def shelf(directory: Path, worker: str = "a", workflow_id: int = 42) -> Shelf:
-    return Shelf(directory, archive_name(workflow_id, worker))
+def archives(directory: Path, worker: str = "a", workflow_id: int = 42) -> WorkerArchives:
+    return WorkerArchives(directory, archive_name(workflow_id, worker))
 
 
-def collect(shelf: Shelf, data: bytes) -> Path:
-    shelf.part.write_bytes(data)
+def collect(archives: WorkerArchives, data: bytes) -> Path:
+    archives.part.write_bytes(data)
     try:
-        return shelf.keep(hashlib.sha256(data).hexdigest(), "manifest").path
+        return archives.keep(hashlib.sha256(data).hexdigest(), "manifest").path
     finally:
-        shelf.part.unlink(missing_ok=True)
+        archives.part.unlink(missing_ok=True)
 
 
 def test_names_tell_workers_and_their_archives_apart(tmp_path: Path) -> None:
     names = {
-        worker: {shelf.name, *(shelf._numbered(number) for number in (2, 3, 22))}
+        worker: {archives.name, *(archives._numbered(number) for number in (2, 3, 22))}
         for worker in WORKERS
-        if (shelf := Shelf(tmp_path, archive_name(42, worker)))
+        if (archives := WorkerArchives(tmp_path, archive_name(42, worker)))
     }
     for one, other in combinations(names, 2):
         assert not names[one] & names[other], (one, other)
@@ -80,7 +80,7 @@ def test_a_different_archive_gets_another_name(
             raise PermissionError(1, "Operation not permitted")
 
         monkeypatch.setattr(os, "link", link)
-    own = shelf(tmp_path, worker, 4_000_000_000)
+    own = archives(tmp_path, worker, 4_000_000_000)
     first, second, again = collect(own, b"one"), collect(own, b"two"), collect(own, b"two")
     assert (first.name, second) == (own.name, again)
     assert second.name == own.name.replace(".tar.gz", ".2.tar.gz")
@@ -103,7 +103,7 @@ def test_where_nothing_can_be_written_nothing_is_left(
     monkeypatch.setattr(os, "link", refuse)
     monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(ArchiveError, match=r"can't be kept in .*: No space left on device"):
-        collect(shelf(tmp_path), b"one")
+        collect(archives(tmp_path), b"one")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -111,6 +111,6 @@ def test_where_nothing_can_be_written_nothing_is_left(
     "note", ["", "{}", "[]", "null", json.dumps({"archive": "x"}), json.dumps({"archive": 7})]
 )
 def test_a_damaged_note_says_nothing(tmp_path: Path, note: str) -> None:
-    own = shelf(tmp_path)
+    own = archives(tmp_path)
     own._note.write_text(note)
     assert own.newest() is None

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from torc_remote.cli import main as cli
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import GLOBAL_OPTIONS, TorcGroup
+from torc_remote.cli.commands import GLOBAL_OPTIONS, TorcGroup
 from torc_remote.errors import TorcError, UsageError
 
 TORC = Path(sys.executable).with_name("torc")

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from torc_remote.cli.remote_logs import _collected, _say_deleted
-from torc_remote.operations import HostResult, Report
+from torc_remote.cli.remote.logs import _collected, _say_deleted
+from torc_remote.remote.report import HostResult, Report
 
 
 def host(state: str, **details: Any) -> HostResult:

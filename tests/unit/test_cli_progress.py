@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from torc_remote.cli.progress import _bar, _Steps
-from torc_remote.operations import HostStep
+from torc_remote.remote.report import HostStep
 
 HOSTS = [f"host{number}" for number in range(1, 6)]
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from torc_remote import channel, deploy
-from torc_remote.deploy import HostAnswer, PlayError, _Gathered
-from torc_remote.inventory import WorkflowWorkers, build_inventory
-from torc_remote.play_process import held_signals
-from torc_remote.ssh import SshOptions
+from torc_remote.remote import channel
+from torc_remote.remote import play as deploy
+from torc_remote.remote.inventory import WorkflowWorkers, build_inventory
+from torc_remote.remote.play import HostAnswer, PlayError, _Gathered
+from torc_remote.remote.play_process import held_signals
+from torc_remote.ssh.options import SshOptions
 
 TEXT_OF_2_18 = "[WARNING]: odd\n\nPLAY [x] ***\nERROR! could not find x\nOrigin: run.yml:1\n"
 TEXT_OF_2_19 = "[ERROR]: first\n[ERROR]: could not find x\n\nOrigin: run.yml:1\n\n"

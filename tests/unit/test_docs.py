@@ -24,7 +24,7 @@ SOURCES = (
     "action_plugins/*.py",
     "plugins/*_utils/*.py",
     "plugins/filter/*.py",
-    "roles/**/*.sh",
+    "torc_remote/host/**/*.sh",
     "playbooks/*.yml",
 )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from torc_remote.errors import TorcError
-from torc_remote.executables import require_program
+from torc_remote.remote.executables import require_program
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.host_scripts import KEY, ROLES, ScriptHost, script_host
-from torc_remote import script as frame
+from tests.support.host_scripts import HOST, KEY, ScriptHost, script_host
+from torc_remote.ssh import script as frame
 
-LIBRARY = sorted((ROLES / "_common/files").glob("*.sh"))
+LIBRARY = sorted(HOST.glob("lib/*.sh"))
 ABORT = "kill -KILL $$"
 SPECIAL = r"(?:[:.]|exec|export|readonly|set|shift|trap|unset|eval|return|exit|break|continue|times)"
 START = ("42", KEY, "", "torc_output", "", "1.0.0", "me")
@@ -30,7 +30,7 @@ def test_no_special_builtin_command_has_a_redirection() -> None:
     )
     assert command.search("{ : >>log; }")
     assert command.search("  exec 3>lock")
-    for file in ROLES.glob("*/files/*.sh"):
+    for file in HOST.glob("*/*.sh"):
         code = re.sub(r"(?m)^\s*#.*", "", file.read_text())
         assert not command.search(code), (file, command.search(code))
 
@@ -75,7 +75,7 @@ def start_again_and_delete(host: ScriptHost) -> None:
 
 def test_after_a_start_that_announced_a_worker_and_was_cut_off(host: ScriptHost) -> None:
     """Other machines that share the directory would take it for running for ever."""
-    text = (ROLES / "start_worker/files/start_worker.sh").read_text()
+    text = (HOST / "scripts/start_worker.sh").read_text()
     cut_off(host, text.replace('\nlaunch "$@"', f"\n{ABORT}"), START)
     marker = host.home / "torc_output/.torc-remote"
     assert marker.read_text().endswith("created=0\n")
@@ -87,7 +87,7 @@ def test_after_a_start_that_announced_a_worker_and_was_cut_off(host: ScriptHost)
 @pytest.mark.slow
 @pytest.mark.parametrize("top", [True, False], ids=["steps", "lines"])
 def test_after_a_start_that_was_cut_off(host: ScriptHost, top: bool) -> None:
-    text = (ROLES / "start_worker/files/start_worker.sh").read_text()
+    text = (HOST / "scripts/start_worker.sh").read_text()
     for cut in aborted(text, top):
         cut_off(host, cut, START)
         start_again_and_delete(host)
@@ -96,8 +96,7 @@ def test_after_a_start_that_was_cut_off(host: ScriptHost, top: bool) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["stop", "delete_logs"])
 def test_after_a_stop_or_a_deletion_that_was_cut_off(host: ScriptHost, name: str) -> None:
-    role = "stop" if name == "stop" else "delete_logs"
-    text = (ROLES / role / f"files/{name}.sh").read_text()
+    text = (HOST / f"scripts/{name}.sh").read_text()
     arguments = ("42", KEY, "", "", "1", "1") if name == "stop" else ("42", KEY, "", "0", "")
     for cut in aborted(text, top=True):
         assert host.start()["state"] == "started"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault_support import alive, canary
-from tests.host_scripts import KEY, WORKER, ScriptHost, installed_shells, script_host
 from tests.support import wait_until
+from tests.support.faults import alive, canary
+from tests.support.host_scripts import KEY, WORKER, ScriptHost, installed_shells, script_host
 
 OTHER_KEY = "1700000000999"
 OLD_KEY = "0a1b2c3d"

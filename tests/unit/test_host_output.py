@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.host_scripts import KEY, ScriptHost, script_host
+from tests.support.host_scripts import KEY, ScriptHost, script_host
 
 OTHER_KEY = "1700000000999"
 NAME = os.uname().nodename

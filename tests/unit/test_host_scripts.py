@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault_support import alive
-from tests.host_scripts import KEY, WORKER, ScriptHost, installed_shells, script_host, toolbox
 from tests.support import wait_until
-from torc_remote.answers import read_answer
+from tests.support.faults import alive
+from tests.support.host_scripts import KEY, WORKER, ScriptHost, installed_shells, script_host, toolbox
+from torc_remote.host.answers import read_answer
 
 NODE = "node 7 2026-11-22T18:46:53Z"
 DIGESTS = ("sha256sum", "shasum", "sha256", "openssl")

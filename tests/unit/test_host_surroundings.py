@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.host_scripts import KEY, ROLES, WORKER, ScriptHost, installed_shells, script_host
+from tests.support.host_scripts import HOST, KEY, WORKER, ScriptHost, installed_shells, script_host
 from tests.unit.test_host_scripts import live, taken
 
 # A job's view of its environment.
@@ -104,7 +104,7 @@ def test_no_variable_of_the_scripts_belongs_to_a_shell() -> None:
         names = "zmodload zsh/parameter; print -l ${(k)parameters}" if shell == "zsh" else "set"
         said = subprocess.run([shell, "-c", names], env={}, capture_output=True, text=True, check=True).stdout
         bound |= set(re.findall(r"^(\w+)(?==|$)", said, re.MULTILINE))
-    text = "\n".join(file.read_text() for file in ROLES.glob("*/files/*.sh"))
+    text = "\n".join(file.read_text() for file in HOST.glob("*/*.sh"))
     ours = set(re.findall(r"(?:^|[\s;{(])(\w+)=", text, re.MULTILINE))
     ours |= {name for names in re.findall(r"\bread -r ([\w ]+)", text) for name in names.split()}
     ours |= set(re.findall(r"\bfor (\w+)\b", text))
@@ -192,7 +192,7 @@ def test_a_directory_below_a_link_is_deleted(host: ScriptHost) -> None:
 
 def test_a_tilde_in_the_executables_name_is_the_home(host: ScriptHost) -> None:
     for name in ("~/.local/bin/torc", ".local/bin/torc"):
-        answer = host.run("version_check.sh", name, "1.0.0", "h", "0", role="version_check")
+        answer = host.run("version_check", name, "1.0.0", "h", "0")
         assert answer["executable"] == f"{host.home}/.local/bin/torc", answer
 
 
@@ -322,5 +322,5 @@ def test_what_is_mounted_in_the_output_directory_is_kept(host: ScriptHost, bind:
 def test_an_account_that_breaks_its_own_python_can_be_installed_to(host: ScriptHost) -> None:
     host.account = {"PYTHONHOME": "/nowhere", "PYTHONPATH": "/nowhere"}
     words = ("0" * 64, "1", "1", "torc-upload.x", "file", "0")
-    answer = host.run("prepare_install.sh", *words, role="install_torc")
+    answer = host.run("prepare_install", *words)
     assert answer["state"] == "ready", answer

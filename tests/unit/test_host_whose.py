@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault_support import alive
-from tests.host_scripts import WORKER, ScriptHost, installed_shells, script_host
 from tests.support import wait_until
+from tests.support.faults import alive
+from tests.support.host_scripts import WORKER, ScriptHost, installed_shells, script_host
 
 NAME = os.uname().nodename
 # It registers now, and runs its first job in the workflow's first run.

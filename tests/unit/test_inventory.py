@@ -11,9 +11,9 @@ from ansible.parsing.dataloader import DataLoader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torc_remote.inventory import Inventory, WorkflowWorkers, build_inventory, host_names, to_yaml
-from torc_remote.ssh import SshOptions
-from torc_remote.workers import WorkerError, parse_worker
+from torc_remote.remote.inventory import Inventory, WorkflowWorkers, build_inventory, host_names, to_yaml
+from torc_remote.remote.workers import WorkerError, parse_worker
+from torc_remote.ssh.options import SshOptions
 
 OPTIONS = SshOptions(control_dir=Path("/run/user/1000/torc-remote/0a1b2c3d"))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from torc_remote.errors import UsageError
-from torc_remote.limit import select
+from torc_remote.remote.limit import select
 
 WORKERS = ["node1", "node2", "alice@gpu1:2222", "[2001:db8::1]:22", "-oProxyCommand=x"]
 

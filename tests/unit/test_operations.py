@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from torc_remote import operations
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
-from torc_remote.deploy import HostAnswer, InterruptedPlayError
-from torc_remote.operations import Fleet, HostResult, HostStep, Reach, Report
+from torc_remote.remote import operations
+from torc_remote.remote.operations import Fleet, PlayOptions
+from torc_remote.remote.play import HostAnswer, InterruptedPlayError
+from torc_remote.remote.report import HostResult, HostStep, Report
 
 WORKERS = ["beta", "alice@alpha:2222", "-oProxyCommand=true", "alpha"]
 
@@ -24,7 +25,7 @@ def known_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return Fleet(TorcClient(Settings()), 7, WORKERS, Reach())
+    return Fleet(TorcClient(Settings()), 7, WORKERS, PlayOptions())
 
 
 def answers(fleet: Fleet, given: Mapping[str, HostAnswer]) -> dict[str, HostAnswer]:
@@ -53,7 +54,7 @@ def test_every_worker_once_in_the_order_of_the_list(fleet: Fleet) -> None:
 
 def test_a_worker_listed_twice_is_one_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    fleet = Fleet(TorcClient(Settings()), 7, ["h", "g", "h"], Reach())
+    fleet = Fleet(TorcClient(Settings()), 7, ["h", "g", "h"], PlayOptions())
     assert [host.worker for host in fleet.report("status", {}).hosts] == ["h", "g"]
 
 
@@ -133,7 +134,7 @@ def test_the_summary_counts_every_host(fleet: Fleet) -> None:
 def test_steps_are_passed_on_in_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     steps: list[HostStep] = []
-    fleet = Fleet(TorcClient(Settings()), 7, ["alpha"], Reach(on_step=steps.append))
+    fleet = Fleet(TorcClient(Settings()), 7, ["alpha"], PlayOptions(on_step=steps.append))
 
     def run_play(play: Any, inventory: Any, settings: Any, process: Any) -> dict[str, HostAnswer]:
         play.on_result("Look", "alpha", unreachable("\x07gone"))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from torc_remote import play_environment
-from torc_remote.play_environment import restore_locale
+from torc_remote.remote import play_environment
+from torc_remote.remote.play_environment import restore_locale
 
 
 def test_foreign_settings_and_secrets_stay_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.role_tables import TABLE, options, role_directories, table
+from scripts.role_tables import TABLE, options, role_directories, table
 
 VARIABLE = re.compile(r"\btorc_[a-z_]+\b")
 REGISTERED = re.compile(r"register: (\w+)")
@@ -64,7 +64,7 @@ def test_tasks_use_documented_variables_and_no_others(role: Path) -> None:
 @ROLES
 def test_readme_has_the_variables(role: Path) -> None:
     readme = (role / "README.md").read_text()
-    assert TABLE.findall(readme) == [table(role)], "python -m tests.role_tables writes the table"
+    assert TABLE.findall(readme) == [table(role)], "scripts/docs writes the table"
 
 
 @ROLES

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.host_scripts import ROLES
-from torc_remote import script
-from torc_remote.script import ScriptValueError, compose, new_nonce, parse_answer, quote
+from tests.support.host_scripts import HOST
+from torc_remote.ssh import script
+from torc_remote.ssh.script import ScriptValueError, compose, new_nonce, parse_answer, quote
 from torc_remote.text import printable
 
-LIBRARY = [file.read_text() for file in sorted((ROLES / "_common/files").glob("*.sh"))]
+LIBRARY = [file.read_text() for file in sorted(HOST.glob("lib/*.sh"))]
 # Values as Python has them from a command line: text, with bytes that are no UTF-8 as lone surrogates.
 values = st.binary(max_size=60).map(lambda data: data.replace(b"\0", b"").decode("utf-8", "surrogateescape"))
 awkward = st.sampled_from(

@@ -11,7 +11,7 @@ import yaml
 from ansible.plugins.connection import ssh as ansible_ssh
 
 from torc_remote.errors import TorcError
-from torc_remote.ssh import SshOptions, default_control_dir, ensure_control_dir, find_ssh_config
+from torc_remote.ssh.options import SshOptions, default_control_dir, ensure_control_dir, find_ssh_config
 
 CONTROL_DIR = Path("/run/user/1000/torc-remote/0a1b2c3d")
 ANSIBLE_NAME = "0123456789"

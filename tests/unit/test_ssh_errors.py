@@ -2,7 +2,7 @@
 
 import pytest
 
-from torc_remote.ssh_errors import explain
+from torc_remote.ssh.errors import explain
 
 SENT = (
     'Task failed: Data could not be sent to remote host "h1". Make sure this host can be reached over ssh: '
@@ -56,7 +56,7 @@ ANEW = "the host key has changed: the machine was set up anew, or another one an
 )
 def test_what_may_be_over_in_a_second(said: str, reason: str) -> None:
     failure = explain(SENT + said)
-    assert (failure.reason, failure.never_ran, failure.passing) == (reason, True, True)
+    assert (failure.reason, failure.never_ran, failure.transient) == (reason, True, True)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_what_may_be_over_in_a_second(said: str, reason: str) -> None:
 )
 def test_what_stays_as_it_is(said: str, reason: str) -> None:
     failure = explain(SENT + said)
-    assert (failure.reason, failure.never_ran, failure.passing) == (reason, True, False)
+    assert (failure.reason, failure.never_ran, failure.transient) == (reason, True, False)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_what_stays_as_it_is(said: str, reason: str) -> None:
 )
 def test_what_may_have_happened_after_the_script_was_sent(said: str, reason: str) -> None:
     failure = explain(SENT + said)
-    assert (failure.reason, failure.never_ran, failure.passing) == (reason, False, False)
+    assert (failure.reason, failure.never_ran, failure.transient) == (reason, False, False)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import torc_remote
-from tests.worker_support import old_python
+from tests.support.workers import old_python
 from torc_remote.builtin.worker.zipapp_builder import build_zipapp
 
 ROOT = Path(torc_remote.__file__).parent

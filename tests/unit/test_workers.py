@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torc_remote.workers import (
+from torc_remote.remote.workers import (
     MAX_ADDRESS,
     WorkerAddress,
     WorkerError,

@@ -22,7 +22,7 @@ class App:
     """The object that click passes to the commands; settings and client are made when first asked for.
 
     ``argv`` holds the words after ``torc``, for the hand-over of commands that we don't know; ``overrides``
-    holds the global options of the command line (filled by torc_remote.cli.options).
+    holds the global options of the command line (filled by torc_remote.cli.commands).
     """
 
     def __init__(self, argv: Sequence[str] = ()) -> None:

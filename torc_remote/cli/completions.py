@@ -3,7 +3,7 @@
 import click
 from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
-from torc_remote.cli.options import TorcCommand
+from torc_remote.cli.commands import TorcCommand
 
 PROGRAMS = ("torc", "torc-remote")
 SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}

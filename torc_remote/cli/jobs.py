@@ -3,7 +3,7 @@
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import WORKFLOW_ID, ListCommand, TorcGroup, list_options
+from torc_remote.cli.commands import WORKFLOW_ID, ListCommand, TorcGroup, list_options
 from torc_remote.cli.output import confirm, print_items, print_json, say
 from torc_remote.cli.selection import resolve_workflow_id
 from torc_remote.text import printable

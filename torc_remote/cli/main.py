@@ -7,17 +7,17 @@ import click
 
 from torc_remote import __version__
 from torc_remote.cli.app import App
-from torc_remote.cli.failures import report
-from torc_remote.cli.options import LazyGroup
+from torc_remote.cli.commands import LazyGroup
+from torc_remote.cli.error_report import report
 from torc_remote.cli.process import check_output, prepare_process
 
 # name: (module of torc_remote.cli, short help); in the order of `torc --help`
 COMMANDS = {
-    "create": ("create", "Create a workflow from a spec file."),
+    "create": ("workflows", "Create a workflow from a spec file."),
     "run": ("run", "Run a workflow's jobs on this machine."),
-    "status": ("status", "Show how far a workflow is."),
-    "cancel": ("cancel", "Cancel a workflow."),
-    "delete": ("delete", "Delete workflows from the server."),
+    "status": ("workflows", "Show how far a workflow is."),
+    "cancel": ("workflows", "Cancel a workflow."),
+    "delete": ("workflows", "Delete workflows from the server."),
     "remote": ("remote", "Run a workflow on machines reached with ssh."),
     "workflows": ("workflows", "Create, list, initialize and reset workflows."),
     "jobs": ("jobs", "List jobs."),
@@ -31,7 +31,7 @@ COMMANDS = {
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    from torc_remote.cli.handover import GUARD, MARKER
+    from torc_remote.cli.native import GUARD, MARKER
 
     if not value or ctx.resilient_parsing:
         return

@@ -3,7 +3,7 @@
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import TorcCommand
+from torc_remote.cli.commands import TorcCommand
 from torc_remote.cli.output import print_json
 
 

@@ -12,7 +12,7 @@ from torc_remote.text import printable
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from torc_remote.operations import HostStep, OnStep
+    from torc_remote.remote.report import HostStep, OnStep
 
 # So many hosts that are still awaited are named.
 FEW = 3

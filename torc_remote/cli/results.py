@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import WORKFLOW_ID, ListCommand, TorcGroup, list_options
+from torc_remote.cli.commands import WORKFLOW_ID, ListCommand, TorcGroup, list_options
 from torc_remote.cli.output import Columns, Json, duration, print_items, say
 from torc_remote.cli.selection import resolve_workflow_id
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import TorcCommand
+from torc_remote.cli.commands import TorcCommand
 from torc_remote.errors import TorcError, UsageError
 
 _SPEC_SUFFIXES = (".yaml", ".yml", ".json", ".json5")
@@ -44,7 +44,7 @@ def _workflow_id(app: App, workflow: str, given: dict[str, object]) -> int:
         if not workflow.isdecimal():
             raise UsageError(f"'{workflow}' is neither the ID of a workflow nor a spec file that exists.")
         return int(workflow)
-    from torc_remote.cli.handover import load_spec_or_hand_over
+    from torc_remote.cli.native import load_spec_or_hand_over
     from torc_remote.spec import create_workflow
 
     options = (f"--{name.replace('_', '-')}={value}" for name, value in given.items())

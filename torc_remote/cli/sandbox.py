@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import TorcGroup
+from torc_remote.cli.commands import TorcGroup
 from torc_remote.cli.output import print_json, say, table
 from torc_remote.errors import UsageError
 

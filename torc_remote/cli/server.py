@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.options import TorcGroup
+from torc_remote.cli.commands import TorcGroup
 from torc_remote.errors import TorcError, UsageError
 
 

@@ -1,15 +1,16 @@
-"""`torc workflows`."""
+"""`torc workflows`, whose most used commands are also `torc create`, `status`, `cancel` and `delete`."""
+
+from typing import Any
 
 import click
 
 from torc_remote.cli.app import App, pass_app
-from torc_remote.cli.cancel import cancel
-from torc_remote.cli.create import create
-from torc_remote.cli.delete import delete
-from torc_remote.cli.options import WORKFLOW_ID, ListCommand, TorcGroup, list_options
-from torc_remote.cli.output import Columns, confirm, moment, print_items, print_json
+from torc_remote.cli.commands import WORKFLOW_ID, ListCommand, TorcCommand, TorcGroup, list_options
+from torc_remote.cli.output import Columns, confirm, duration, moment, print_items, print_json, say
 from torc_remote.cli.selection import resolve_workflow_id
-from torc_remote.cli.status import status
+from torc_remote.client.api import TorcClient
+from torc_remote.errors import TorcError
+from torc_remote.text import printable
 
 
 @click.group(cls=TorcGroup)
@@ -23,8 +24,166 @@ def workflows() -> None:
     """
 
 
-for command in (create, status, cancel, delete):
-    workflows.add_command(command)
+@workflows.command(cls=TorcCommand)
+@click.argument("file")
+@click.option(
+    "--no-resource-monitoring", is_flag=True, help="Don't measure the jobs, whatever the spec says."
+)
+@pass_app
+def create(app: App, file: str, no_resource_monitoring: bool) -> None:
+    """Create a workflow from a spec FILE in YAML or JSON; - reads stdin.
+
+    Prints the workflow's ID. Nothing runs yet: see 'torc run' and 'torc remote run'. A spec that asks for what
+    only torc's own server and workers do is created by a native torc on PATH, if the server is a torc-server.
+
+    \b
+    Example:
+      torc create workflow.yaml
+      torc -f json create workflow.json
+    """
+    from torc_remote.cli.native import load_spec_or_hand_over
+    from torc_remote.client.lifecycle import inputs_elsewhere
+    from torc_remote.spec import create_workflow
+
+    options = ["--no-resource-monitoring"] * no_resource_monitoring
+    spec = load_spec_or_hand_over(app, file, ["create", file, *options])
+    if no_resource_monitoring:
+        spec = spec.without_monitoring()
+    client = app.client()
+    workflow_id = create_workflow(client, spec, app.settings.username)
+    if spec.files and (note := inputs_elsewhere(client, workflow_id)):
+        say(note, err=True)
+    message = f"Created workflow {workflow_id}"
+    if app.format == "json":
+        print_json({"workflow_id": workflow_id, "status": "success", "message": message})
+    else:
+        click.echo(message)
+
+
+@workflows.command(cls=TorcCommand)
+@click.argument("workflow_id", type=WORKFLOW_ID, required=False)
+@pass_app
+def status(app: App, workflow_id: int | None) -> None:
+    """Show how far a workflow is: its jobs by state, its workers, its times.
+
+    \b
+    Example:
+      torc status 42
+      torc -f json status 42
+    """
+    workflow_id = resolve_workflow_id(app, workflow_id)
+    summary = app.client().workflow_status(workflow_id)
+    if app.format == "json":
+        print_json(summary | _formatted_times(summary) | {"unserved_ready_labels": []})
+    else:
+        say(_for_people(summary), indent=14)
+
+
+def _formatted_times(summary: dict[str, Any]) -> dict[str, str]:
+    """torc's own client adds these to what the server says (torc wire 1.3)."""
+    times = {"total_exec_time_formatted": duration(60 * summary.get("total_exec_time_minutes", 0))}
+    if (walltime := summary.get("walltime_seconds")) is not None:
+        times["walltime_formatted"] = duration(walltime)
+    return times
+
+
+def _for_people(summary: dict[str, Any]) -> str:
+    counts = {name: count for name, count in summary["jobs_by_status"].items() if count}
+    times = _formatted_times(summary)
+    lines = [
+        f"Workflow {summary['workflow_id']}: {printable(summary['workflow_name'])}",
+        f"  User        {printable(summary['workflow_user'])}",
+        f"  State       {_state(summary, counts)}",
+        f"  Workers     {summary['active_compute_nodes']} active",
+        f"  Job time    {times['total_exec_time_formatted']}",
+    ]
+    if "walltime_formatted" in times:
+        lines.append(f"  Wall time   {times['walltime_formatted']}")
+    lines.append(f"Jobs: {summary['total_jobs']}")
+    lines += [f"  {name:<14}{count:>6}" for name, count in counts.items()]
+    return "\n".join(lines)
+
+
+def _state(summary: dict[str, Any], counts: dict[str, int]) -> str:
+    if summary["is_canceled"]:
+        return "canceled"
+    if summary["is_complete"]:
+        bad = sum(counts.get(name, 0) for name in ("failed", "canceled", "terminated"))
+        return f"complete, {bad} of {summary['total_jobs']} jobs not successful" if bad else "complete"
+    if set(counts) <= {"uninitialized", "disabled"}:
+        return "not initialized"
+    return "running" if counts.get("running") else "waiting for workers"
+
+
+@workflows.command(cls=TorcCommand)
+@click.argument("workflow_id", type=WORKFLOW_ID, required=False)
+@click.option("--no-prompts", is_flag=True, help="Don't ask for confirmation.")
+@pass_app
+def cancel(app: App, workflow_id: int | None, no_prompts: bool) -> None:
+    """Cancel a workflow: its workers kill the running jobs and leave.
+
+    'torc workflows reset-status' makes it usable again.
+
+    \b
+    Example:
+      torc cancel 42
+      torc cancel 42 --no-prompts
+    """
+    workflow_id = resolve_workflow_id(app, workflow_id)
+    client = app.client()
+    name = client.get_workflow(workflow_id)["name"]
+    confirm(f"Cancel workflow {workflow_id} ({name})?", no_prompts)
+    client.cancel_workflow(workflow_id)
+    summary = client.workflow_status(workflow_id)
+    if allocations := summary.get("active_scheduled_nodes", 0) + summary.get("pending_scheduled_nodes", 0):
+        say(f"Warning: {allocations} Slurm allocation(s) remain; end them with scancel.", err=True)
+    if workers := summary.get("active_compute_nodes", 0):
+        advice = f"'torc remote stop {workflow_id}' ends them at once."
+        say(f"{workers} worker(s) leave as soon as they ask the server again; {advice}", err=True)
+    if app.format == "json":
+        result = {"status": "success", "workflow_id": workflow_id, "canceled_slurm_jobs": [], "errors": None}
+        print_json(result)
+    else:
+        click.echo(f"Canceled workflow {workflow_id}")
+
+
+@workflows.command(cls=TorcCommand)
+@click.argument("workflow_ids", type=int, nargs=-1)
+@click.option("--no-prompts", is_flag=True, help="Don't ask for confirmation.")
+@click.option("--force", is_flag=True, help="Neither ask nor refuse while workers are active.")
+@pass_app
+def delete(app: App, workflow_ids: tuple[int, ...], no_prompts: bool, force: bool) -> None:
+    """Delete workflows with their jobs and results from the server.
+
+    While workers are active nothing is deleted: their results would be lost. Files on the workers' machines stay:
+    see 'torc remote delete-logs', which also works later, with --workers.
+
+    \b
+    Example:
+      torc delete 42
+      torc delete 42 43 --no-prompts
+    """
+    chosen = list(dict.fromkeys(workflow_ids)) or [resolve_workflow_id(app, None)]
+    client = app.client()
+    names = [f"{number} ({client.get_workflow(number)['name']})" for number in chosen]
+    if not force:
+        _refuse_under_workers(client, chosen)
+    confirm(f"Delete workflow {', '.join(names)} with all jobs and results?", no_prompts or force)
+    for number in chosen:
+        client.delete_workflow(number)
+        if app.format != "json":
+            click.echo(f"Deleted workflow {number}")
+    if app.format == "json":
+        print_json({"status": "success", "deleted_workflow_ids": chosen})
+
+
+def _refuse_under_workers(client: TorcClient, workflow_ids: list[int]) -> None:
+    for number in workflow_ids:
+        if active := client.list_compute_nodes(number, is_active=True):
+            raise TorcError(
+                f"Workflow {number} has {len(active)} active worker(s), whose results would be lost. "
+                f"Stop them first ('torc remote stop {number}'), or use --force. Nothing was deleted."
+            )
 
 
 @workflows.command("list", cls=ListCommand)

@@ -11,7 +11,7 @@ from typing import Any
 from torc_remote.client.api import Json
 from torc_remote.client.registrations import NamedNode, Registration, parse_nodes
 from torc_remote.errors import TorcError
-from torc_remote.workers import parse_worker
+from torc_remote.remote.workers import parse_worker
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from torc_remote import processes
 from torc_remote.errors import TorcError, UsageError
 from torc_remote.sandbox import layout as files
-from torc_remote.sandbox import processes, sshd
+from torc_remote.sandbox import sshd
 from torc_remote.sandbox.layout import Host, Layout
 
 _MARK = "_TORC_SANDBOX"
@@ -63,8 +64,9 @@ class Sandbox:
     def sshd_pids(self, *names: str) -> set[int]:
         """The sshds of these hosts (of all, without names): listeners and the servers of connections."""
         ends = {(host.address, self.layout.port) for host in self._named(names)}
-        inodes = {entry.inode for entry in processes.tcp_sockets() if entry.local in ends}
-        return processes.socket_holders(inodes) if inodes else set()
+        holders = {entry.pid for entry in processes.tcp_sockets() if entry.local in ends and entry.pid}
+        # a connection is held by a server and the one that it runs for the user; the list names one of them
+        return processes.with_descendants(holders, program="sshd")
 
     def kill_sshd(self, *names: str) -> None:
         """Kill the sshds of these hosts (of all, without names) with their connections; workers live on."""

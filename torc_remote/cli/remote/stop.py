@@ -1,0 +1,77 @@
+"""`torc remote stop`."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from torc_remote.cli.app import App, pass_app
+from torc_remote.cli.commands import TorcCommand
+from torc_remote.cli.remote.options import (
+    chosen_fleet,
+    fleet_options,
+    optional_workflow,
+    output_dir_of_record,
+    workers_file,
+)
+
+if TYPE_CHECKING:
+    from torc_remote.remote.report import HostResult
+
+
+@click.command(cls=TorcCommand)
+@optional_workflow
+@click.option("--force", is_flag=True, help="Send SIGKILL instead of SIGTERM")
+@output_dir_of_record("--output-dir", text="Output directory on remote machines")
+@workers_file
+@fleet_options(60)
+@pass_app
+def stop(
+    app: App,
+    /,
+    workflow_id: int | None,
+    force: bool,
+    output_dir: str | None,
+    **chosen: Any,
+) -> None:
+    """Stop the workers and the jobs that they are running.
+
+    A process is signalled only when it is proven to be the worker that was started. The server is told which
+    jobs that ended, so that they can be run again.
+
+    \b
+    Example:
+      torc remote stop 42
+      torc remote stop 42 --force
+    """
+    with chosen_fleet(app, workflow_id, **chosen) as fleet:
+        from torc_remote.cli.remote.report import show
+        from torc_remote.remote import operations
+
+        report = operations.stop(fleet, output_dir, force)
+    ended = sum(host.details.get("jobs_terminated", 0) for host in report.hosts)
+    stopped = sum(host.state == "stopped" for host in report.hosts)
+    advice = (
+        f"{ended} job(s) were terminated. To run them again, with those that failed or were canceled:\n"
+        f"    torc workflows reset-status {report.workflow_id} --failed-only --reinitialize\n"
+        f"    torc remote run {report.workflow_id}"
+    )
+    summary = f"{stopped}/{len(report.hosts)} workers stopped"
+    unassigned = max((host.details.get("jobs_unassigned", 0) for host in report.hosts), default=0)
+    waiting = (
+        f"{unassigned} job(s) are claimed and not started, and the server does not say by which worker. What a stopped "
+        f"one had claimed becomes ready when all are stopped: torc remote stop {report.workflow_id}"
+    )
+    hints = [advice] * bool(ended) + [waiting] * bool(unassigned)
+    show(app, report, _say_stopped, summary, "\n".join(hints))
+
+
+def _say_stopped(host: "HostResult") -> str:
+    pid = host.details.get("pid")
+    if host.state == "stopped":
+        text = f"Stopped (PID {pid})"
+    elif host.state in ("stale", "foreign"):
+        text = f"Not running: {host.reason}; nothing was signalled"
+    else:
+        text = "Not running"
+    jobs = host.details.get("jobs_terminated")
+    return f"{text}, {jobs} job(s) terminated" if jobs else text
