@@ -234,16 +234,16 @@ def test_every_route_is_one_of_torc(server):
 
     But for what a host is given instead of the password, which a worker needs on a server that lacks it.
     """
-    from torc_remote.builtin.server.routes import data, jobs, lifecycle, records, service, workflows
+    from torc_remote.builtin.server.app import ROUTES
+    from torc_remote.builtin.server.routes import BASE_PATH
 
     known = {
         (method.upper(), anonymous(path)) for path, item in description()["paths"].items() for method in item
     }
     ours = {
-        (method, anonymous(route.path))
-        for module in (data, jobs, lifecycle, records, service, workflows)
-        for route in module.router.routes
-        if route.path != "/{path:path}"
+        (method, anonymous(route.path.removeprefix(BASE_PATH)))
+        for route in ROUTES
+        if route.path != f"{BASE_PATH}/{{path:path}}"
         for method in route.methods
     }
     assert ours - known == {("POST", "/workflows/{}/worker_tokens")}

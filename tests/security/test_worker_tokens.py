@@ -12,7 +12,8 @@ import requests
 
 from tests.conftest import Server, StartServer
 from tests.worker_support import Rest, worker
-from torc_remote.builtin.server.routes import data, jobs, lifecycle, records, service, workflows
+from torc_remote.builtin.server.app import ROUTES
+from torc_remote.builtin.server.routes import BASE_PATH
 from torc_remote.builtin.server.worker_rights import RULES
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
@@ -41,11 +42,9 @@ HARMLESS = {("GET", "/ping"), ("GET", "/version")}
 
 
 def routes() -> set[tuple[str, str]]:
-    modules = (data, jobs, lifecycle, records, service, workflows)
     return {
-        (method, route.path)  # type: ignore[attr-defined]
-        for module in modules
-        for route in module.router.routes
+        (method, route.path.removeprefix(BASE_PATH))  # type: ignore[attr-defined]
+        for route in ROUTES
         for method in route.methods  # type: ignore[attr-defined]
     }
 

@@ -63,7 +63,9 @@ CREATE TABLE job (
     result_id INTEGER,      -- what `results list` shows: the latest one, none after initialization
     UNIQUE (workflow_id, name)
 ) STRICT;
-CREATE INDEX job_status ON job (workflow_id, status);
+-- claims look at the best jobs of each kind (claims.py)
+CREATE INDEX job_claim ON job (workflow_id, status, resource_requirements_id, labels, priority DESC, id);
+CREATE INDEX job_compute_node ON job (compute_node_id) WHERE compute_node_id IS NOT NULL;
 CREATE INDEX job_resource_requirements ON job (resource_requirements_id);
 
 CREATE TABLE job_depends_on (

@@ -50,12 +50,9 @@ def unblock(connection: Connection, workflow_id: int, finished: Collection[int] 
     """
     while finished is None or finished:
         decided = _decide(connection, workflow_id, finished)
-        for status in ("ready", "canceled"):
-            ids = [row["id"] for row in decided if row["status"] == status]
-            connection.execute(
-                "UPDATE job SET status = ? WHERE id IN (SELECT value FROM json_each(?))",
-                [status, json.dumps(ids)],
-            )
+        connection.executemany(
+            "UPDATE job SET status = ? WHERE id = ?", [(row["status"], row["id"]) for row in decided]
+        )
         finished = [row["id"] for row in decided if row["status"] == "canceled"]
 
 
@@ -312,11 +309,12 @@ def _not_running(workflow: sqlite3.Row, job: sqlite3.Row, result: ResultBody) ->
 
 def _fenced(connection: Connection, job: sqlite3.Row) -> str:
     """Why no result of the running attempt is taken any more, or an empty text."""
-    made = "SELECT EXISTS (SELECT 1 FROM result WHERE id = ? AND run_id = ? AND attempt_id = ?)"
-    attempt = [job["result_id"], job["run_id"], job["attempt_id"]]
-    if connection.execute(made, attempt).fetchone()[0]:
-        return f"job_id={job['id']}: attempt {job['attempt_id']} has a result already"
-    return ""
+    if job["result_id"] is None:
+        return ""
+    latest = find(connection, "result", job["result_id"])
+    if (latest["run_id"], latest["attempt_id"]) != (job["run_id"], job["attempt_id"]):
+        return ""
+    return f"job_id={job['id']}: attempt {job['attempt_id']} has a result already"
 
 
 def fence(connection: Connection, body: ResultBody) -> Record:
