@@ -93,8 +93,8 @@ from torc_remote.errors import TorcError
 from torc_remote.host import program
 from torc_remote.host.answers import MAX_ANSWER, AnswerError, read_answer
 from torc_remote.processes import kill_children
-from torc_remote.ssh import script as frame
 from torc_remote.ssh.errors import explain
+from torc_remote.ssh import script as frame
 from torc_remote.text import one_line, printable
 
 # Ansible imports this in the process that forks one for each host. What is frozen is left alone by the children's

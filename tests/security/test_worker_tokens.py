@@ -12,7 +12,8 @@ import requests
 
 from tests.conftest import Server, StartServer
 from tests.support.workers import Rest, worker
-from torc_remote.builtin.server.routes import data, jobs, lifecycle, records, service, workflows
+from torc_remote.builtin.server.app import ROUTES
+from torc_remote.builtin.server.routes import BASE_PATH
 from torc_remote.builtin.server.worker_rights import RULES
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
@@ -31,7 +32,9 @@ FOR_USERS_ALONE = {
     ("GET", "/tasks/{task_id}"), ("POST", "/bulk_jobs"), ("POST", "/bulk_files"), ("POST", "/bulk_user_data"),
     ("GET", "/user_data"), ("GET", "/user_data/{user_data_id}"), ("PUT", "/user_data/{user_data_id}"),
     ("POST", "/resource_requirements"), ("DELETE", "/compute_nodes/{node_id}"), ("GET", "/results"),
-    ("GET", "/results/{result_id}"), ("GET", "/workflows/{workflow_id}/remote_workers"),
+    ("GET", "/results/{result_id}"),
+    ("POST", "/results"), ("GET", "/events"), ("POST", "/events"),
+    ("GET", "/workflows/{workflow_id}/remote_workers"),
     ("POST", "/workflows/{workflow_id}/remote_workers"), ("POST", "/workflows/{workflow_id}/worker_tokens"),
     ("DELETE", "/workflows/{workflow_id}/remote_workers/{worker:path}"),
 }  # fmt: skip
@@ -39,11 +42,9 @@ HARMLESS = {("GET", "/ping"), ("GET", "/version")}
 
 
 def routes() -> set[tuple[str, str]]:
-    modules = (data, jobs, lifecycle, records, service, workflows)
     return {
-        (method, route.path)  # type: ignore[attr-defined]
-        for module in modules
-        for route in module.router.routes
+        (method, route.path.removeprefix(BASE_PATH))  # type: ignore[attr-defined]
+        for route in ROUTES
         for method in route.methods  # type: ignore[attr-defined]
     }
 
@@ -136,6 +137,8 @@ def bodies(ids: dict[str, int], liar: Host) -> Iterator[object]:
         "path": "/x",
         "host": "x",
         "is_active": False,
+        "timestamp": 1,
+        "data": {"category": "x"},
     }
     yield {"jobs": [{**workflow, "name": "evil", "command": "touch /tmp/evil"}]}
     yield {"files": [{**workflow, "name": "evil", "path": "x"}]}

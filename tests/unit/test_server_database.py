@@ -1,6 +1,7 @@
 """The server's SQLite file: when what was answered is on the disk."""
 
 import os
+import re
 import sqlite3
 from pathlib import Path
 
@@ -29,10 +30,22 @@ def test_a_database_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "torc.db"
     Database(path).close()
     old = sqlite3.connect(path)
-    old.executescript("DROP TABLE job_input; DROP TABLE worker_token; PRAGMA user_version = 1;")
+    new = schema(old)
+    tables = ("job_input", "worker_token", "event")
+    old.executescript("".join(f"DROP TABLE {table};" for table in tables))
+    old.executescript("DROP INDEX job_claim; DROP INDEX job_compute_node;")
+    old.executescript("CREATE INDEX job_status ON job (workflow_id, status); PRAGMA user_version = 1;")
     old.close()
     database = Database(path)
     with database.read() as connection:
-        assert connection.execute("SELECT count(*) FROM job_input").fetchone()[0] == 0
+        for table in tables:
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0
+        assert schema(connection) == new
     database.close()
     Database(path).close()
+
+
+def schema(connection: sqlite3.Connection) -> dict[str, str]:
+    """What the database has, by name, without blanks and comments."""
+    rows = connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
+    return {name: "".join(re.sub("--.*", "", sql).split()) for name, sql in rows}

@@ -2,113 +2,22 @@
 
 import pytest
 
+from tests.support.server_workflow import Workflow, open_workflow
 from torc_remote.builtin.server import states
 from torc_remote.builtin.server.claims import claim_fitting, claim_next
 from torc_remote.builtin.server.data import create_named
-from torc_remote.builtin.server.database import Database, insert
 from torc_remote.builtin.server.errors import ApiError
 from torc_remote.builtin.server.holders import give_back
-from torc_remote.builtin.server.jobs import create_jobs
 from torc_remote.builtin.server.models import (
-    Completion,
-    ComputeNodeBody,
-    FileBody,
     FreeResources,
-    JobBody,
-    ResourceRequirementsBody,
-    ResultBody,
     UserDataBody,
 )
-from torc_remote.builtin.server.requirements import create_requirements, default_requirements
-from torc_remote.builtin.server.status import workflow_status
-
-
-class Workflow:
-    """One workflow in one open write transaction."""
-
-    def __init__(self, connection):
-        self.connection = connection
-        values = {"name": "w", "user": "alice", "timestamp": "2026-01-01T00:00:00.000Z"}
-        self.id = insert(connection, "workflow", values)
-        create_requirements(connection, default_requirements(self.id))
-        node = ComputeNodeBody(
-            workflow_id=self.id, hostname="h", pid=1, start_time="", num_cpus=8, memory_gb=8.0, num_gpus=0,
-            num_nodes=1, compute_node_type="local",
-        )  # fmt: skip
-        self.node = insert(connection, "compute_node", node.given())
-
-    def job(self, name, **more):
-        return self.jobs({"name": name, **more})[0]
-
-    def jobs(self, *bodies):
-        made = create_jobs(
-            self.connection, [JobBody(workflow_id=self.id, command="true", **body) for body in bodies]
-        )
-        return [job["id"] for job in made]
-
-    def file(self, name):
-        return create_named(self.connection, "file", [FileBody(workflow_id=self.id, name=name, path=name)])[
-            0
-        ]["id"]
-
-    def needs(self, name, **more):
-        body = ResourceRequirementsBody(workflow_id=self.id, name=name, **more)
-        return create_requirements(self.connection, body)["id"]
-
-    def begin(self):
-        states.reset_workflow(self.connection, self.id, force=False)
-        states.initialize(self.connection, self.id, only_uninitialized=False, clear_ephemeral=False)
-
-    def another_node(self):
-        row = dict(self.connection.execute("SELECT * FROM compute_node WHERE id = ?", [self.node]).fetchone())
-        return insert(self.connection, "compute_node", {**row, "id": None})
-
-    def claim(self, limit=10, holder=None, **free):
-        free = {"num_cpus": 8, "memory_gb": 8.0, "num_gpus": 0, "num_nodes": 1, **free}
-        answer = claim_fitting(self.connection, self.id, FreeResources(**free), limit, holder)
-        return [job["id"] for job in answer["jobs"]]
-
-    def start(self, job, node=None):
-        states.start_job(self.connection, job, self.run, node or self.node)
-
-    @property
-    def run(self):
-        return self.connection.execute("SELECT run_id FROM workflow WHERE id = ?", [self.id]).fetchone()[0]
-
-    def finish(self, job, return_code=0, status=None, run_id=None, node=None, attempt=None):
-        """The end of a job, which starts first if it was only claimed; why it is refused, or an empty text."""
-        if self.status(job) == "pending":
-            self.start(job)
-        return self.report(job, return_code, status, run_id or self.run, node, attempt)
-
-    def report(self, job, return_code=0, status=None, run_id=1, node=None, attempt=None):
-        status = status or ("failed" if return_code else "completed")
-        result = ResultBody(
-            job_id=job, workflow_id=self.id, run_id=run_id, compute_node_id=node or self.node, attempt_id=attempt,
-            return_code=return_code,
-            exec_time_minutes=0.5, completion_time="2026-01-01T00:01:00Z", status=status,
-        )  # fmt: skip
-        entry = Completion(job_id=job, status=status, run_id=run_id, result=result)
-        row = self.connection.execute("SELECT * FROM workflow WHERE id = ?", [self.id]).fetchone()
-        if why := states.rejection(self.connection, row, entry):
-            return why
-        states.complete(self.connection, result)
-        states.unblock(self.connection, self.id, [job])
-        return ""
-
-    def status(self, job):
-        return self.connection.execute("SELECT status FROM job WHERE id = ?", [job]).fetchone()[0]
-
-    def summary(self):
-        return workflow_status(self.connection, self.id)
 
 
 @pytest.fixture
 def workflow(tmp_path):
-    database = Database(tmp_path / "torc.db")
-    with database.write() as connection:
-        yield Workflow(connection)
-    database.close()
+    with open_workflow(tmp_path) as opened:
+        yield opened
 
 
 def test_the_last_dependency_makes_a_job_ready_at_once(workflow):
@@ -362,6 +271,46 @@ def test_a_retry_is_done_once(workflow):
     retry(1, 3)
     row = workflow.connection.execute("SELECT status, attempt_id, origin FROM job").fetchone()
     assert tuple(row) == ("ready", 3, "retry")
+
+
+def test_only_the_attempt_that_runs_can_be_fenced(workflow):
+    """A controller whose knowledge is old does no harm to what other workers do meanwhile."""
+    job, other = workflow.jobs({"name": "a"}, {"name": "b"})
+    workflow.begin()
+    assert workflow.claim() == [job, other]
+    fence = lambda job=job, **more: states.fence(workflow.connection, workflow.result(job, **more))  # noqa: E731  (short)
+    refused = lambda why, **more: refuses("Failed to create result record: .*" + why, lambda: fence(**more))  # noqa: E731
+    refused("is not running .status=pending")
+    workflow.start(job)
+    refused("runs on compute node", compute_node_id=workflow.another_node())
+    refused("is at attempt 1, not at 2", attempt_id=2)
+    refused("not the current run_id", run_id=2)
+    refused("status=ready is not a completion status", status="ready")
+    foreign = Workflow(workflow.connection)
+    refused("is in another workflow", workflow_id=foreign.id)
+    fence()
+    refused("attempt 1 has a result already")
+    assert "attempt 1 has a result already" in workflow.finish(job)
+    workflow.start(other)
+    assert workflow.finish(other) == ""
+    refused("already complete", job=other)
+
+
+def test_a_fenced_attempt_that_its_worker_gives_back_is_made_again(workflow):
+    job = workflow.job("a")
+    workflow.begin()
+    workflow.claim(holder=workflow.node)
+    workflow.start(job)
+    states.fence(workflow.connection, workflow.result(job))
+    states.change_status(workflow.connection, job, "ready", 1, workflow.node)
+    assert workflow.claim(holder=workflow.node) == [job]
+    workflow.start(job)
+    assert workflow.finish(job, attempt=1) == ""
+
+
+def refuses(why, call):
+    with pytest.raises(ApiError, match=why):
+        call()
 
 
 def test_a_reset_does_not_touch_jobs_that_a_worker_holds(workflow):

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from torc_remote.builtin.server.database import Connection, Record, find, update
+from torc_remote.builtin.server.database import Connection, Record, find
 from torc_remote.builtin.server.errors import invalid
 from torc_remote.builtin.server.holders import check_node
 from torc_remote.builtin.server.jobs import OUTPUTS, add_relations, claimed_view, label_list, labels_fit
@@ -12,13 +12,27 @@ from torc_remote.builtin.server.models import FreeResources
 from torc_remote.builtin.server.units import duration_seconds
 
 _GIB = 2**30
+# Jobs with the same needs and labels are of one kind. All jobs of a kind fit or none does, and the best ones are taken
+# first: so a claim looks at no more than `limit` jobs of each kind, however many are ready.
+#
 # A worker asks for more only when it has started all that it was given. So what is pending in its name belongs to an
 # answer that got lost, and is given to it once more.
-_OURS = "job.status = 'pending' AND job.compute_node_id = :holder AND job.run_id = :run_id"
-_CLAIMABLE = f"""SELECT job.id, needs.num_cpus, needs.num_gpus, needs.memory_bytes
-    FROM job JOIN resource_requirements needs ON needs.id = job.resource_requirements_id
-    WHERE job.workflow_id = :workflow_id AND job.status IN ('pending', 'ready')
-    AND (job.status = 'ready' OR {_OURS}) AND"""
+_FIRST_KIND = "ORDER BY resource_requirements_id, labels LIMIT 1"
+_READY = "SELECT id FROM job WHERE workflow_id = :workflow_id AND status = 'ready'"
+_CLAIMABLE = f"""WITH RECURSIVE kind (needs_id, labels) AS (
+        SELECT resource_requirements_id, labels FROM job WHERE id = ({_READY} {_FIRST_KIND})
+        UNION ALL SELECT resource_requirements_id, job.labels FROM kind JOIN job ON job.id = coalesce(
+            ({_READY} AND resource_requirements_id = kind.needs_id AND labels > kind.labels {_FIRST_KIND}),
+            ({_READY} AND resource_requirements_id > kind.needs_id {_FIRST_KIND}))),
+    best (id) AS (
+        SELECT job.id FROM kind JOIN job ON job.id IN (
+            {_READY} AND resource_requirements_id = kind.needs_id AND labels = kind.labels
+            ORDER BY priority DESC, id LIMIT :limit)
+        UNION ALL SELECT id FROM job WHERE workflow_id = :workflow_id AND status = 'pending'
+            AND compute_node_id = :holder AND run_id = :run_id)
+    SELECT job.id, needs.num_cpus, needs.num_gpus, needs.memory_bytes
+    FROM best JOIN job ON job.id = best.id JOIN resource_requirements needs ON needs.id = job.resource_requirements_id
+    WHERE"""
 _FITS = """AND needs.num_cpus <= :num_cpus AND needs.num_gpus <= :num_gpus AND needs.num_nodes <= :num_nodes
     AND needs.memory_bytes <= :memory_bytes AND (:seconds IS NULL OR needs.runtime_seconds <= :seconds)"""
 _BY_SIZE = """ORDER BY job.status, job.priority DESC, needs.num_gpus DESC, needs.runtime_seconds DESC,
@@ -39,6 +53,7 @@ def claim_fitting(
     values = {**free.model_dump(), "memory_bytes": int(memory), "seconds": seconds}
     labels = json.dumps(free.labels or [])
     values |= {"workflow_id": workflow_id, "labels": labels, "holder": holder, "run_id": workflow["run_id"]}
+    values["limit"] = max(0, limit)
     rows = connection.execute(f"{_CLAIMABLE} {labels_fit(labels, ':labels')} {_FITS} {_BY_SIZE}", values)
     return _claim(connection, workflow, _pack(rows, free.num_cpus, free.num_gpus, int(memory), limit), holder)
 
@@ -83,13 +98,17 @@ def _claim(
 ) -> Record:
     if workflow["is_canceled"]:
         return {"jobs": [], "reason": "Workflow is canceled"}
-    views = []
-    for job_id in job_ids:
-        held = {"status": "pending", "run_id": workflow["run_id"], "compute_node_id": holder}
-        update(connection, "job", job_id, held)
-        views.append(claimed_view(find(connection, "job", job_id)))
-    if views:
-        add_relations(connection, views, OUTPUTS)
+    if not job_ids:
+        return {"jobs": []}
+    held = {"ids": json.dumps(job_ids), "run_id": workflow["run_id"], "holder": holder}
+    rows = connection.execute(
+        """UPDATE job SET status = 'pending', run_id = :run_id, compute_node_id = :holder
+           WHERE id IN (SELECT value FROM json_each(:ids)) RETURNING *""",
+        held,
+    )
+    claimed = {row["id"]: claimed_view(row) for row in rows}
+    views = [claimed[job_id] for job_id in job_ids]
+    add_relations(connection, views, OUTPUTS)
     return {"jobs": views}
 
 

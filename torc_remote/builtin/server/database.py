@@ -17,7 +17,7 @@ from torc_remote.builtin.server.errors import not_found
 from torc_remote.builtin.server.private_files import DatabaseLock
 from torc_remote.errors import TorcError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 5
 # What brings a database of an older version to the next one.
 _UPGRADES = {
     1: "CREATE TABLE job_input (job_id INTEGER PRIMARY KEY REFERENCES job ON DELETE CASCADE, "
@@ -26,6 +26,11 @@ _UPGRADES = {
     "workflow_id INTEGER NOT NULL REFERENCES workflow ON DELETE CASCADE, host TEXT NOT NULL, "
     "hash TEXT NOT NULL UNIQUE, run_id INTEGER, compute_node_id INTEGER) STRICT; "
     "CREATE INDEX worker_token_workflow ON worker_token (workflow_id);",
+    3: "CREATE TABLE event (id INTEGER PRIMARY KEY AUTOINCREMENT, "
+    "workflow_id INTEGER NOT NULL REFERENCES workflow ON DELETE CASCADE, timestamp INTEGER NOT NULL, "
+    "data TEXT NOT NULL) STRICT; CREATE INDEX event_workflow ON event (workflow_id);",
+    4: "DROP INDEX job_status; CREATE INDEX job_claim ON job (workflow_id, status, resource_requirements_id, labels, "
+    "priority DESC, id); CREATE INDEX job_compute_node ON job (compute_node_id) WHERE compute_node_id IS NOT NULL;",
 }
 _SYNC_SECONDS = 0.05
 # How long another program may hold the file before a request fails.
@@ -68,6 +73,7 @@ class Database:
         self._lock = DatabaseLock(self.path)
         self.writer = ThreadPoolExecutor(1, "writer")
         self._writing = threading.Lock()
+        self._patience = BUSY_SECONDS
         self._readers = threading.local()
         try:
             self._connection = self._open()
@@ -99,8 +105,10 @@ class Database:
 
     def wait_until(self, deadline: float) -> None:
         """From now on a write that another program's lock holds up fails at this time (of time.monotonic)."""
-        milliseconds = max(0, int((deadline - time.monotonic()) * 1000))
-        self._connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
+        seconds = max(0, round(deadline - time.monotonic()))
+        if seconds != self._patience:
+            self._connection.execute(f"PRAGMA busy_timeout = {seconds * 1000}")
+            self._patience = seconds
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:

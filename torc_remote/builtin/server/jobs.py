@@ -67,20 +67,18 @@ def add_relations(
     connection: Connection, views: Sequence[Record], fields: Iterable[str] = _RELATIONS
 ) -> None:
     """Put the non-empty relations of each job into its view."""
-    ids = json.dumps([view["id"] for view in views])
-    for field in fields:
-        table, column, is_output = _RELATIONS[field]
-        restriction = "" if is_output is None else f"AND is_output = {is_output}"
-        related: dict[int, list[int]] = defaultdict(list)
-        for row in connection.execute(
-            f"SELECT job_id, {column} FROM {table}"
-            f" WHERE job_id IN (SELECT value FROM json_each(?)) {restriction} ORDER BY {column}",
-            [ids],
-        ):
-            related[row[0]].append(row[1])
-        for view in views:
-            if view["id"] in related:
-                view[field] = related[view["id"]]
+    by_id = {view["id"]: view for view in views}
+    sql = " UNION ALL ".join(map(_related, fields)) + " ORDER BY other"
+    for field, job_id, other in connection.execute(sql, {"ids": json.dumps([*by_id])}):
+        by_id[job_id].setdefault(field, []).append(other)
+
+
+def _related(field: str) -> str:
+    """SQL: the field's name, the job and what it is related to, for the jobs in `:ids`."""
+    table, column, is_output = _RELATIONS[field]
+    restriction = "" if is_output is None else f"AND is_output = {is_output}"
+    return f"""SELECT '{field}', job_id, {column} AS other FROM {table}
+        WHERE job_id IN (SELECT value FROM json_each(:ids)) {restriction}"""
 
 
 def find_job(connection: Connection, job_id: int) -> Record:

@@ -63,7 +63,9 @@ CREATE TABLE job (
     result_id INTEGER,      -- what `results list` shows: the latest one, none after initialization
     UNIQUE (workflow_id, name)
 ) STRICT;
-CREATE INDEX job_status ON job (workflow_id, status);
+-- claims look at the best jobs of each kind (claims.py)
+CREATE INDEX job_claim ON job (workflow_id, status, resource_requirements_id, labels, priority DESC, id);
+CREATE INDEX job_compute_node ON job (compute_node_id) WHERE compute_node_id IS NOT NULL;
 CREATE INDEX job_resource_requirements ON job (resource_requirements_id);
 
 CREATE TABLE job_depends_on (
@@ -174,6 +176,14 @@ CREATE TABLE task (
     finished_at_ms INTEGER
 ) STRICT;
 CREATE INDEX task_workflow ON task (workflow_id);
+
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    workflow_id INTEGER NOT NULL REFERENCES workflow ON DELETE CASCADE,
+    timestamp INTEGER NOT NULL,  -- milliseconds since 1970
+    data TEXT NOT NULL
+) STRICT;
+CREATE INDEX event_workflow ON event (workflow_id);
 
 -- credentials of single workers; run and compute node are known once the worker is registered
 CREATE TABLE worker_token (

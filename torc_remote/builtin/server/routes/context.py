@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 
 from torc_remote.builtin.server.database import BUSY_SECONDS, Database
 from torc_remote.builtin.server.models import INT64_MAX, INT64_MIN
+from torc_remote.builtin.server.routes import BASE_PATH
 from torc_remote.builtin.server.worker_rights import authorize
 
 # In bytes: parsing takes some milliseconds, in which nobody else is served.
@@ -96,7 +97,9 @@ class _StrictRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_strictly(request: Request) -> Response:
-            return await handle(_StrictRequest(request.scope, request.receive))
+            strict = _StrictRequest(request.scope, request.receive)
+            await authorize(strict)
+            return await handle(strict)
 
         return handle_strictly
 
@@ -119,4 +122,4 @@ def _in_writer(endpoint: Callable[..., Response]) -> Callable[..., Coroutine[Any
 
 def new_router() -> APIRouter:
     """A router whose routes take only well-formed bodies, and from a worker only what is its own."""
-    return APIRouter(route_class=_StrictRoute, dependencies=[Depends(authorize)])
+    return APIRouter(prefix=BASE_PATH, route_class=_StrictRoute)
