@@ -93,8 +93,8 @@ from torc_remote.errors import TorcError
 from torc_remote.host import program
 from torc_remote.host.answers import MAX_ANSWER, AnswerError, read_answer
 from torc_remote.processes import kill_children
-from torc_remote.ssh.errors import explain
 from torc_remote.ssh import script as frame
+from torc_remote.ssh.errors import NEWLY_KNOWN, explain
 from torc_remote.text import one_line, printable
 
 # Ansible imports this in the process that forks one for each host. What is frozen is left alone by the children's
@@ -107,8 +107,6 @@ _PAUSES = ((0.2, 1.0), (1.0, 3.0))
 _MAX_GROWTH = 64 * 1024 * 1024
 _LONGEST_LINE = 300
 _LONGEST_REASON = 1000
-# what ssh says at the first connection
-_OWN_WORDS = "Warning: Permanently added "
 
 
 class LinkError(AnsibleConnectionFailure):
@@ -365,7 +363,7 @@ def _incomplete(noise: str, executed: Mapping[str, Any]) -> str:
             "a login file of the account (.bashrc, .profile, …) puts fish or csh in the place of /bin/sh; "
             "let it do so only where the session is interactive"
         )
-    lines = [line for line in text.splitlines() if not line.startswith(_OWN_WORDS)]
+    lines = [line for line in text.splitlines() if not line.startswith(NEWLY_KNOWN)]
     said = [printable(line[:_LONGEST_LINE], keep="\t") for line in lines[-3:]]
     return f"the host's shell did not run the script to its end (exit code {executed['rc']}). It said: " + (
         " / ".join(said) or "nothing"

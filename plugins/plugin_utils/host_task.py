@@ -21,6 +21,8 @@ from ansible.plugins.loader import become_loader, connection_loader
 from ansible_collections.torc.remote.plugins.plugin_utils import answers
 from ansible_collections.torc.remote.plugins.plugin_utils.play_task import PlayTask, Result
 
+from torc_remote.errors import shortage
+
 _NUMBER_BYTES = 4
 _LOOK_SECONDS = 0.2
 
@@ -84,7 +86,14 @@ class HostTask(PlayTask):
         """Work on the hosts; the answers go to a file. Raises AnsibleActionFail when not all were worked on."""
         waiting, fill = os.pipe()
         forks = min(int(self._variables["ansible_forks"]), len(hosts))
-        processes = [self._fork(hosts, earlier, path, waiting, fill) for _ in range(forks)]
+        processes: list[int] = []
+        while len(processes) < forks:
+            try:
+                processes.append(self._fork(hosts, earlier, path, waiting, fill))
+            except OSError as error:
+                if not processes:
+                    raise AnsibleActionFail(shortage(str(error)) or str(error)) from None
+                break  # those that there are share the hosts
         os.close(waiting)
         with suppress(BrokenPipeError):
             for number in range(len(hosts)):
@@ -118,7 +127,7 @@ class HostTask(PlayTask):
         try:
             return self._on_host()
         except Exception as error:  # as Ansible does where a host has a process of its own
-            return {"failed": True, "msg": f"Unexpected failure: {error!r}"}
+            return {"failed": True, "msg": shortage(str(error)) or f"Unexpected failure: {error!r}"}
 
     def _for_host(self, name: str, earlier: answers.Earlier | None) -> Self:
         """This task as Ansible would set it up for that host."""

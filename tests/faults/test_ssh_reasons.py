@@ -156,3 +156,28 @@ def test_95b_accounts_that_are_closed(fleet: SandboxFleet, command: list[str], r
         number = machines.workflow([{"name": "one", "command": "true"}], ["account"])
         hosts = machines.hosts("status", number, code=None)
         assert reason in hosts["account"]["reason"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CAN_MAKE, reason=WHY_NOT)
+@pytest.mark.parametrize("pam", ["no", "yes"])
+def test_95c_a_machine_that_is_down_for_others(fleet: SandboxFleet, pam: str) -> None:
+    """A machine with /etc/nologin, with PAM and without: its text is in the report, nothing is started."""
+    text = "Down until 18:00.\nAsk \x1b[31mthe operators\x1b[0m.\n"
+    with account_machine(f"UsePAM {pam}", nologin=text) as machine:
+        machines = replace(fleet, sandbox=machine)  # type: ignore[arg-type]  # has what a fleet needs
+        number = machines.workflow([{"name": "one", "command": "true"}], ["account"])
+        for operation, code in (("status", None), ("run", 1)):
+            reason = machines.hosts(operation, number, code=code)["account"]["reason"]
+            assert re.search(r"Down until 18:00\. / Ask .*the operators", reason), reason
+            assert "\x1b" not in reason
+
+
+@pytest.mark.parametrize("line", ["Port abc", "Include {dir}/included"])
+def test_95d_a_broken_ssh_configuration(fleet: SandboxFleet, tmp_path: Path, line: str) -> None:
+    """A line of the ssh configuration that ssh can't read: its file and number are told, and that nothing was sent."""
+    (tmp_path / "included").write_text("Match nonsense\n")
+    machines = with_ssh_config(fleet, line.format(dir=tmp_path), "broken")
+    host = machines.hosts("stop", machines.sleeping(["sandbox1"]), code=3)["sandbox1"]
+    assert host["state"] == "unreachable"
+    assert re.fullmatch(r".*/(ssh_config\.broken|included):? line 1: .*; nothing was sent\)", host["reason"])

@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults.hosts import connections, with_ssh_config, words
 from tests.support import wait_until
+from tests.support.accounts import CAN_MAKE, WHY_NOT, AccountMachine, account_machine
 from tests.support.faults import parent_of, stopped
 from tests.support.remote import TORC, SandboxFleet
 from torc_remote import processes
@@ -118,18 +119,66 @@ def test_93_odd_states_of_the_controller(fleet: SandboxFleet, tmp_path: Path, st
         ("mkdir gone; cd gone; rmdir ../gone", {}, "The current directory has been removed"),
         ("ulimit -f 0", {}, "There is no place for temporary files: "),
         ("", {"PATH": ""}, "There is no ssh on this machine's PATH"),
+        (
+            "ulimit -n 5",
+            {},
+            "This process may have 5 files open, and needs 64. Raise the limit with ulimit -n.",
+        ),
+        ("ulimit -n 32", {}, "This process may have 32 files open, and needs 64. "),
     ],
 )
 def test_93a_a_controller_that_lacks_something(
     fleet: SandboxFleet, shell: str, environment: dict[str, str], words: str
 ) -> None:
-    """No current directory, no place for temporary files, no ssh: one sentence says so, exit code 1."""
+    """No current directory, no place for temporary files, no ssh, few open files: one sentence says so, exit code 1."""
     number = fleet.workflow([{"name": "one", "command": "true"}], ["sandbox1"])
     running = _start(fleet, shell, environment, "remote", "collect-logs", number, "-l", "logs")
     said = running.communicate(timeout=60)[1].decode()
     assert running.returncode == 1
     assert said.startswith(f"Error: {words}")
     assert said.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CAN_MAKE, reason=WHY_NOT)
+def test_93b_an_account_that_may_start_no_more_processes(fleet: SandboxFleet, tmp_path: Path) -> None:
+    """However few processes the account may have: one sentence for the command or for each host, and nothing stays."""
+    with account_machine() as machine:
+        tmp_path.chmod(0o711)
+        for parent in tmp_path.parents[:-2]:
+            parent.chmod(0o711)
+        (tmp_path / "tmp").mkdir(mode=0o777)
+        (tmp_path / "tmp").chmod(0o777)
+        environment = {"TMPDIR": str(tmp_path / "tmp"), "HOME": machine.user.pw_dir, "XDG_CACHE_HOME": ""}
+        machines = replace(fleet, sandbox=machine, environment=environment)  # type: ignore[arg-type]
+        number = machines.workflow([{"name": "one", "command": "true"}], ["account"])
+        sentences = [_with_processes(machines, machine, count, number) for count in range(13)]
+        assert {sentence for sentence in sentences if "ulimit -u" in sentence}
+        assert not list((tmp_path / "tmp").iterdir())
+
+
+def _with_processes(machines: SandboxFleet, machine: AccountMachine, count: int, number: int) -> str:
+    """What the account is told when it may have so many processes. It reads our files as root does."""
+    caps = "-all,+dac_override"
+    done = subprocess.run(
+        [
+            *("setpriv", f"--reuid={machine.user.pw_uid}", "--clear-groups", f"--inh-caps={caps}"),
+            *(f"--ambient-caps={caps}", f"--bounding-set={caps}", "prlimit", f"--nproc={count}:{count}"),
+            *(TORC, "-f", "json", "remote", "status", str(number)),
+        ],
+        cwd="/",
+        env={name: value for name, value in machines.env().items() if name != "XDG_RUNTIME_DIR"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if done.stdout:
+        return str(json.loads(done.stdout)["hosts"][0]["reason"])
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1
+    assert "torc-remote" not in done.stderr
+    return done.stderr
 
 
 def test_94_ansible_is_killed(fleet: SandboxFleet, tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ def test_wheel_is_the_package_and_the_collection(wheel: Path) -> None:
 def test_wheel_has_license_and_commands(wheel: Path) -> None:
     info = {name.partition(".dist-info/")[2]: data.decode() for name, data in content(wheel).items()}
     assert "Redistribution and use" in info["licenses/LICENSE"]
-    assert "torc = torc_remote.cli.main:main" in info["entry_points.txt"]
-    assert "torc-remote = torc_remote.cli.main:remote_main" in info["entry_points.txt"]
+    assert "torc = torc_remote.cli.entry:torc" in info["entry_points.txt"]
+    assert "torc-remote = torc_remote.cli.entry:torc_remote" in info["entry_points.txt"]
     metadata = Parser().parsestr(info["METADATA"])
     assert metadata["License-Expression"] == "BSD-3-Clause"
     assert metadata["Requires-Python"] == ">=3.11"

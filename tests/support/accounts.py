@@ -66,8 +66,11 @@ class AccountMachine:
 
 
 @contextmanager
-def account_machine(sshd_config: str = "") -> Iterator[AccountMachine]:
-    """Make an account and start an sshd for it; both are gone afterwards, with all of its processes."""
+def account_machine(sshd_config: str = "", nologin: str = "") -> Iterator[AccountMachine]:
+    """Make an account and start an sshd for it; both are gone afterwards, with all of its processes.
+
+    ``nologin``: what /etc/nologin says, as that sshd alone sees it.
+    """
     directory = Path(tempfile.mkdtemp(prefix="torc-account-"))
     directory.chmod(0o755)
     name = f"torc{directory.name[-8:].lower().replace('_', 'x')}"
@@ -76,7 +79,7 @@ def account_machine(sshd_config: str = "") -> Iterator[AccountMachine]:
         check=True,
     )
     machine = AccountMachine(directory, pwd.getpwnam(name), sshd.free_port("127.0.0.1"))
-    server = _serve(machine, sshd_config)
+    server = _serve(machine, sshd_config, nologin)
     try:
         yield machine
     finally:
@@ -87,7 +90,7 @@ def account_machine(sshd_config: str = "") -> Iterator[AccountMachine]:
         shutil.rmtree(directory)
 
 
-def _serve(machine: AccountMachine, sshd_config: str) -> "subprocess.Popen[bytes]":
+def _serve(machine: AccountMachine, sshd_config: str, nologin: str) -> "subprocess.Popen[bytes]":
     directory, port = machine.directory, machine.port
     program = sshd.program()
     sshd.make_keys(directory)
@@ -102,11 +105,19 @@ def _serve(machine: AccountMachine, sshd_config: str) -> "subprocess.Popen[bytes
         f"  UserKnownHostsFile {directory}/known_hosts\n  GlobalKnownHostsFile /dev/null\n"
     )
     log = directory / "sshd.log"
-    server = subprocess.Popen(
-        [program, "-D", "-f", directory / "sshd_config", "-E", log], env={}, start_new_session=True
-    )
+    command = [program, "-D", "-f", directory / "sshd_config", "-E", log]
+    if nologin:
+        command = [*_with_own_etc(directory / "etc", nologin), *command]
+    server = subprocess.Popen(command, env={}, start_new_session=True)
     wait_until(lambda: "Server listening" in log.read_text(), 20)
     return server
+
+
+def _with_own_etc(directory: Path, nologin: str) -> list[str]:
+    """What to put before a command that is to see another /etc, with this text as /etc/nologin."""
+    shutil.copytree("/etc", directory, symlinks=True)
+    (directory / "nologin").write_text(nologin)
+    return ["unshare", "--mount", "sh", "-c", f'mount --bind {directory} /etc && exec "$@"', "sh"]
 
 
 def _kill_all(uid: int) -> bool:

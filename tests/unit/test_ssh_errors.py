@@ -19,6 +19,7 @@ Offending ED25519 key in /home/u/.ssh/known_hosts:7
 Host key verification failed.
 """
 REMOVE = '  remove with:\n  ssh-keygen -f "/home/u/.ssh/known_hosts" -R "h1"\n'
+NOTHING_SENT = " (ssh's configuration on this machine; nothing was sent)"
 UNKNOWN_KEY = "its host key is not known here; log in once with ssh to compare and accept it"
 ANEW = "the host key has changed: the machine was set up anew, or another one answers in its place. "
 
@@ -127,9 +128,16 @@ def test_what_may_be_over_in_a_second(said: str, reason: str) -> None:
             "Host key ED25519 SHA256:Ylq revoked by file /etc/revoked",
         ),
         (
-            "/c: line 1: Bad configuration option: bogus\n/c: terminating, 1 bad configuration options",
-            "/c: line 1: Bad configuration option: bogus",
+            "/c: line 1: Bad configuration option: bogus\n/c: line 2: Bad configuration option: more\n"
+            "/c: terminating, 2 bad configuration options",
+            f"/c: line 1: Bad configuration option: bogus{NOTHING_SENT}",
         ),
+        ("/c d line 2: Bad port 'abc'.", f"/c d line 2: Bad port 'abc'{NOTHING_SENT}"),
+        (
+            '/c line 2: no argument after keyword "host"',
+            f'/c line 2: no argument after keyword "host"{NOTHING_SENT}',
+        ),
+        ("Bad owner or permissions on /c", f"Bad owner or permissions on /c{NOTHING_SENT}"),
         (
             "u@h1: Permission denied (keyboard-interactive).",
             "Permission denied (keyboard-interactive): a key alone does not open this account",
@@ -183,8 +191,9 @@ def test_what_stays_as_it_is(said: str, reason: str) -> None:
         (
             # the text of /etc/nologin
             "Back at noon\nConnection closed by 10.0.0.1 port 22",
-            "the connection was lost (Back at noon Connection closed by 10.0.0.1 port 22)",
+            "the connection was lost (Back at noon / Connection closed by 10.0.0.1 port 22)",
         ),
+        ("/etc/profile: line 3: x: command not found", "/etc/profile: line 3: x: command not found"),
         ("something new", "something new"),
     ],
 )

@@ -9,14 +9,15 @@ from pathlib import Path
 import click
 
 from torc_remote.cli.output import say
-from torc_remote.errors import TorcError
+from torc_remote.cli.process import was_interrupted
+from torc_remote.errors import TorcError, shortage
 
 INTERRUPTED = 130
 
 
 def report(error: BaseException) -> int:
     """Print what went wrong on stderr; return the exit code."""
-    if isinstance(error, click.Abort | KeyboardInterrupt):
+    if isinstance(error, click.Abort | KeyboardInterrupt) or _comes_of_interrupt(error):
         click.echo("Interrupted.", err=True)
         return INTERRUPTED
     if isinstance(error, click.ClickException):
@@ -30,9 +31,17 @@ def report(error: BaseException) -> int:
     if isinstance(error, OSError) and _is_nowhere():
         click.echo("Error: The current directory has been removed. Change to another one (cd).", err=True)
         return 1
+    if isinstance(error, OSError | RuntimeError | MemoryError) and (lack := shortage(str(error))):
+        say(f"Error: {lack}.", err=True)
+        return 1
     kept = _keep("".join(traceback.format_exception(error)))
     say(f"Error: unexpected {type(error).__name__}: {error}. {kept}", err=True)
     return 1
+
+
+def _comes_of_interrupt(error: BaseException) -> bool:
+    """Whether the interrupt came out as something else, such as the end of a program that got it too."""
+    return was_interrupted() and getattr(error, "exit_code", None) != INTERRUPTED
 
 
 def _is_nowhere() -> bool:

@@ -1,4 +1,4 @@
-"""The entry points `torc` and `torc-remote`."""
+"""The commands `torc` and `torc-remote`."""
 
 import os
 import sys
@@ -9,7 +9,12 @@ from torc_remote import __version__
 from torc_remote.cli.app import App
 from torc_remote.cli.commands import LazyGroup
 from torc_remote.cli.error_report import report
-from torc_remote.cli.process import check_output, prepare_process
+from torc_remote.cli.process import (
+    check_output,
+    ignore_interrupts,
+    prepare_process,
+    require_files,
+)
 
 # name: (module of torc_remote.cli, short help); in the order of `torc --help`
 COMMANDS = {
@@ -66,13 +71,13 @@ def torc() -> None:
 
 
 def main() -> None:
-    """The console script `torc`."""
+    """All of `torc`."""
     prepare_process()
     sys.exit(run(torc, "torc", sys.argv[1:]))
 
 
 def remote_main() -> None:
-    """The console script `torc-remote`: the group `remote` alone."""
+    """All of `torc-remote`: the group `remote` alone."""
     prepare_process()
     from torc_remote.cli.remote import remote
 
@@ -83,8 +88,11 @@ def remote_main() -> None:
 def run(command: click.Command, name: str, argv: list[str], app: App | None = None) -> int:
     """Run ``command`` with the words ``argv``; the exit code. Whatever goes wrong is told on stderr."""
     try:
+        require_files()
         code = command.main(argv, prog_name=name, obj=app or App(argv), standalone_mode=False)
         check_output()
+        ignore_interrupts()
     except (Exception, KeyboardInterrupt) as error:
+        ignore_interrupts()
         return report(error)
     return code if isinstance(code, int) else 0

@@ -76,14 +76,17 @@ def _watch(child: int, give: int, wakeup: int) -> int:
                 break
             with suppress(BrokenPipeError):  # it has ended, which the next turn shows
                 os.write(give, data)
-    _end_all()
+    _end_all(child)
     return 128 + signal.SIGTERM
 
 
-def _end_all() -> None:
+def _end_all(child: int) -> None:
     from torc_remote.processes import end_descendants
 
-    end_descendants(_CLEANUP_SECONDS)
+    try:
+        end_descendants(_CLEANUP_SECONDS)
+    except OSError:  # no process may be started that would look for them; those of the child end with it
+        os.kill(child, signal.SIGKILL)
     shutil.rmtree(os.getcwd(), ignore_errors=True)  # noqa: PTH109 - as above
 
 

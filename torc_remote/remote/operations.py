@@ -123,6 +123,11 @@ class Fleet:
         cut_off = next(iter(answers.values())).cut_off
         if cut_off and not report.failed:
             raise PlayError(f"All hosts answered, but {unfinished(cut_off)}")
+        if report.failed and all(host.state == "not_started" for host in report.failed):
+            raise PlayError(
+                "Ansible left out a step on some hosts and does not say why. "
+                "Perhaps this account may start no more processes on this machine (ulimit -u)."
+            )
         return report
 
     def _relay(self, step: str, host: str, answer: HostAnswer) -> None:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from torc_remote.client.config import Settings
 from torc_remote.client.play_settings import hand_over
-from torc_remote.errors import TorcError
+from torc_remote.errors import TorcError, shortage
 from torc_remote.remote.inventory import Inventory, as_data, to_yaml
 from torc_remote.remote.play_environment import user_locale
 from torc_remote.remote.play_process import PlayProcess, held_signals, launched
@@ -116,10 +116,11 @@ def _reason(last_words: str, begun: bool) -> str:
     """Why a play did not come to its end, in one line. Raises PlayError when it did not even begin."""
     *_, error = _ANSIBLE_ERROR.split(last_words)
     lines = [line.strip() for line in error.splitlines() if line.strip()]
-    reason = " ".join(lines[-_LAST_LINES:]) or "it said nothing"
+    lack = shortage(error)
+    reason = lack or " ".join(lines[-1 if _TRACEBACK in error else -_LAST_LINES :]) or "it said nothing"
     if begun:
         return reason
-    if _TRACEBACK in last_words:  # nobody's fault but ours: it is kept in a file
+    if not lack and _TRACEBACK in last_words:  # nobody's fault but ours: it is kept in a file
         raise RuntimeError(lines[-1]) from RuntimeError(last_words)
     raise PlayError(f"Ansible could not run the playbook: {reason}")
 

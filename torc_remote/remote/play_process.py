@@ -28,6 +28,7 @@ _PREFIX = "torc-remote-play."
 _OUTPUT = "output"
 # A directory is made before it is in use.
 _ABANDONED_SECONDS = 60
+_HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
 
 
 class PlayProcess:
@@ -157,13 +158,17 @@ def _remove_unless_used(directory: Path) -> None:
 
 @contextmanager
 def held_signals() -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM set the event instead of ending the program."""
+    """SIGINT and SIGTERM set the event instead of ending the program; SIGALRM is one of them that comes late.
+
+    What is ignored stays so, as in the background of a shell's script.
+    """
     event = threading.Event()
 
     def remember(signum: int, frame: FrameType | None) -> None:
         event.set()
 
-    previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in _HELD if signal.getsignal(number) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, remember) for number in heard}
     try:
         yield event
     finally:

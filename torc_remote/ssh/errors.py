@@ -11,6 +11,9 @@ _ANSIBLE = re.compile(
     r"(?:Data could not be sent to remote host \".*?\"\. Make sure this host can be reached over (?:ssh: ?|SSH\.)"
     r"|Failed to connect to the host via \w+: ?)",
 )
+NEWLY_KNOWN = "Warning: Permanently added "
+"""How ssh's words at the first connection begin."""
+_SAID = 4
 _VIA_SFTP, _HEAD = "to the host via sftp:", 100
 _NO_SFTP = (
     "sftp ended (Connection closed): the link was cut, "
@@ -32,7 +35,12 @@ _LOST = re.compile(
     r"|Shared connection to \S+ closed\.|Broken pipe"
 )
 # Both sum up what stands on the line before.
-_BAD_CONFIGURATION = re.compile(r"\S+: terminating, \d+ bad configuration options")
+_BAD_OPTIONS = re.compile(r".+: terminating, \d+ bad configuration options")
+# A shell's complaint about a file, which may come from the host, has a colon before the line's number.
+_BAD_CONFIGURATION = re.compile(
+    r"[^:]+ line \d+: .+|.*[Bb]ad configuration option.*|Bad owner or permissions on .*"
+    r"|Can't open user config file .*|.*Too many recursive configuration includes"
+)
 _NO_MASTER = "Failed to connect to new control master"
 _NO_SESSION = re.compile(r"mux_client_request_session: session request failed: (.*)")
 _ENDED_AFTER_LOGIN = re.compile(
@@ -46,10 +54,7 @@ _NEVER_RAN = (
     (re.compile(r"(?:ssh: )?Could not resolve hostname .*: Temporary failure .*"), True),
     (re.compile(r"(?:ssh: )?Could not resolve hostname .*"), False),
     (re.compile(r"channel \d+: open failed: .*"), True),
-    (
-        re.compile(r"ControlPath too long .*|.*[Bb]ad configuration option.*|Bad owner or permissions .*"),
-        False,
-    ),
+    (re.compile(r"ControlPath too long .*|.*[Bb]ad configuration option.*"), False),
     (re.compile(r"No \S+ host key is known for .*|Host key verification failed\.?"), False),
     (re.compile(r"Unable to negotiate .*|.*Too many authentication failures|banner exchange: .*"), False),
 )
@@ -93,8 +98,11 @@ def explain(message: str) -> SshFailure:
         return SshFailure(_changed_key(lines), never_ran=True)
     if not lines:
         return SshFailure("the connection was lost")
-    if len(lines) > 1 and _BAD_CONFIGURATION.fullmatch(lines[-1]):
-        return SshFailure(lines[-2].rstrip("."), never_ran=True)
+    terminating = _BAD_OPTIONS.fullmatch(lines[-1])
+    bad = [line for line in lines if _BAD_CONFIGURATION.fullmatch(line)]
+    if bad and (terminating or bad == lines):
+        reason = f"{bad[0].rstrip('.')} (ssh's configuration on this machine; nothing was sent)"
+        return SshFailure(reason, never_ran=True)
     if len(lines) > 1 and lines[-1] == _NO_MASTER:
         lines.pop()
     ended = _explain_end(lines)
@@ -118,7 +126,8 @@ def _explain_end(lines: list[str]) -> SshFailure | None:
     if told and (told == lines[-1] or hangs_up or _ENDS_BEFORE.fullmatch(lines[-1])):
         return _explain_told(told, lines[-1])
     if hangs_up and len(lines) > 1:
-        return SshFailure(f"the connection was lost ({lines[-2]} {lines[-1]})")
+        said = [line for line in lines if not line.startswith(NEWLY_KNOWN)][-_SAID:]
+        return SshFailure(f"the connection was lost ({' / '.join(said)})")
     if "during banner exchange" in " ".join(lines[-2:]):
         return SshFailure("connected, but no ssh server answered (timed out)", never_ran=True)
     return None
