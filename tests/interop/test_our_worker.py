@@ -15,7 +15,7 @@ from tests.support.native import Native
 from tests.support.workers import Rest, run_worker, worker
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
-from torc_remote.client.lifecycle import requeue_jobs
+from torc_remote.client.lifecycle import ensure_runnable, requeue_jobs
 
 pytestmark = pytest.mark.slow
 
@@ -66,6 +66,20 @@ def test_dependencies_failures_and_results(rest: Rest, ready, tmp_path: Path) ->
     job = rest.jobs(number)["prepare"]["id"]
     output = tmp_path / f"torc_output/job_stdio/job_wf{number}_j{job}_r1_a1.o"
     assert output.read_text() == f"prepare of {number}\n"
+
+
+def test_automatic_initialization_begins_the_first_run_as_torc_does(rest: Rest, tmp_path: Path) -> None:
+    """By the worker, and by what `torc remote run` does before; it begins none where somebody did."""
+    client = TorcClient(Settings(api_url=rest.url))
+    by_worker, by_client = (rest.create([{"name": "a", "command": "true"}]) for _ in range(2))
+    assert run_worker(rest.url, by_worker, tmp_path).process.returncode == 0
+    assert ensure_runnable(client, by_client, lambda text: None)
+    assert not ensure_runnable(client, by_client, lambda text: None)
+    assert run_worker(rest.url, by_client, tmp_path).process.returncode == 0
+    for number in (by_worker, by_client):
+        assert client.get_workflow(number)["run_id"] == 1
+        assert rest.results(number)["a"]["run_id"] == 1
+        assert list(tmp_path.glob(f"torc_output/job_runner_*_wf{number}_r1.log"))
 
 
 def test_the_compute_node_while_it_works_and_after(rest: Rest, ready, tmp_path: Path) -> None:

@@ -253,6 +253,16 @@ def test_nobody_elses_process_is_signalled(host: ScriptHost, proc: str) -> None:
             assert host.stop(force)["state"] == "not_running"
 
 
+def test_the_number_of_a_worker_that_has_ended_is_anybodys(host: ScriptHost) -> None:
+    """It may be another process's already when what the worker left behind is looked for, and so may its session's."""
+    with canary() as other, canary("setsid", "sh", "-c", "sleep 600; exit") as session:
+        ended = f"worker_alive() {{ r_pid={other} r_session={session}; false; }}"
+        host.edits = {"grace=$5 force=$6": f"grace=$5 force=$6\n{ended}"}
+        host.start()
+        host.verify()
+        assert host.stop()["state"] == "stopped"
+
+
 def test_without_a_key_the_only_workflow_of_this_number_is_meant(host: ScriptHost) -> None:
     assert host.status(key="")["state"] == "none"
     assert host.start(key="")["state"] == "failed"

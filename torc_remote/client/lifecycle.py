@@ -184,6 +184,21 @@ def _initialize_once(client: TorcClient, workflow_id: int) -> None:
     # torc's server makes running jobs ready here: so look again just before, long before another's worker starts one
     if client.is_uninitialized(workflow_id):
         client.initialize_jobs(workflow_id, only_uninitialized=True)
+        _begin_first_run(client, workflow_id)
+
+
+def _begin_first_run(client: TorcClient, workflow_id: int) -> None:
+    """Torc's server counts runs by resets alone, and its own client makes one with the first initialization.
+
+    Now that the jobs are initialized nobody else comes to do it once more.
+    """
+    if client.get_workflow(workflow_id)["run_id"]:
+        return
+    try:
+        client.reset_workflow_status(workflow_id)
+    except ApiError as error:  # a worker has begun, in run 0
+        if error.status != HTTPStatus.UNPROCESSABLE_ENTITY:
+            raise
 
 
 def inputs_elsewhere(client: TorcClient, workflow_id: int) -> str:

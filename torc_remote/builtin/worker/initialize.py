@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List
 
 from .api import JSON, Api
-from .errors import DeniedError, WorkerError
+from .errors import DeniedError, RefusedError, WorkerError
 from .times import modified
 
 _ALL = {"offset": 0, "limit": 100000}
@@ -40,6 +40,21 @@ def _initialize(api: Api, base: str) -> None:
     if _is_uninitialized(api, base):
         flags = {"only_uninitialized": "true", "clear_ephemeral_user_data": "false", "async": "false"}
         api.post(base + "/initialize_jobs", query=flags)
+        _begin_first_run(api, base)
+
+
+def _begin_first_run(api: Api, base: str) -> None:
+    """Torc's server counts runs by resets alone, and its own client makes one with the first initialization.
+
+    Now that the jobs are initialized nobody else comes to do it once more.
+    """
+    if api.get(base)["run_id"]:
+        return
+    try:
+        api.post(base + "/reset_status")
+    except RefusedError as error:  # another worker has begun, in run 0
+        if error.status != 422:
+            raise
 
 
 def _require_inputs(api: Api, base: str) -> None:

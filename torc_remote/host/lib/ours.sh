@@ -4,9 +4,9 @@
 # What carries the mark of another worker is that one's, with all that descends from it.
 
 # ours: a line "PID START" for each process of the worker in `dir` that `identify` found, but for the shell that waits
-# for it, which ends by itself
+# for it, which ends by itself. Once it has ended, its number and its session's may be another one's at any moment.
 ours() {
-  if [ "$found" = running ]; then
+  if [ "$found" = running ] && alive "$r_pid" "$r_start"; then
     ours_of "$dir" "${r_session:-0}" "$r_pid" "${r_session:-0}"
   else
     ours_of "$dir" "${r_session:-0}" 0 0
