@@ -14,12 +14,11 @@ from urllib.parse import urlsplit
 
 from torc_remote.client.config import Settings, load_settings
 from torc_remote.errors import TorcError
+from torc_remote.values import read_flag
 
 _HANDED_OVER = ("api_url", "username", "password", "cookie_header", "tls_ca_cert", "tls_insecure")
 # what plays have as variables with the prefix torc_, beside torc_tls_insecure
 _VARIABLES = ("api_url", "username", "password", "cookie_header", "tls_ca_cert")
-_TRUE = ("true", "yes", "on", "1")
-
 
 _of_the_command: Settings | None = None
 
@@ -49,9 +48,18 @@ def play_settings(variable: Callable[[str], object]) -> Settings:
     given: dict[str, object] = {
         name: str(value) for name in _VARIABLES if (value := variable(f"torc_{name}"))
     }
-    if str(variable("torc_tls_insecure")).lower() in _TRUE:
-        given["tls_insecure"] = True
+    if (insecure := variable("torc_tls_insecure")) not in (None, ""):
+        given["tls_insecure"] = _flag("torc_tls_insecure", insecure)
     return load_settings(given)
+
+
+def _flag(name: str, value: object) -> bool:
+    try:
+        return read_flag(str(value))
+    except ValueError as error:
+        raise TorcError(
+            f"The variable {name} has the value '{value}', which can't be used: {error}."
+        ) from error
 
 
 def play_url(variable: Callable[[str], object]) -> str:

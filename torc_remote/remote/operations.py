@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,14 +140,9 @@ def configured_workers(client: TorcClient, workflow_id: int) -> list[str]:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What `run` passes on to the workers; None: the worker's own default."""
+    """What `run` passes on to the workers. ``worker``: what the user chose (names of worker_options)."""
 
-    output_dir: str = "torc_output"
-    poll_interval: float = 5.0
-    max_parallel_jobs: int | None = None
-    num_cpus: int | None = None
-    memory_gb: float | None = None
-    num_gpus: int | None = None
+    worker: Mapping[str, object] = field(default_factory=dict)
     executable: str | None = None
     worker_url: str | None = None
     skip_version_check: bool = False
@@ -165,12 +160,7 @@ def run(fleet: Fleet, options: RunOptions, note: Callable[[str], object] = lambd
         "run",
         "run",
         {
-            "torc_output_dir": options.output_dir,
-            "torc_poll_interval": options.poll_interval,
-            "torc_max_parallel_jobs": options.max_parallel_jobs,
-            "torc_num_cpus": options.num_cpus,
-            "torc_memory_gb": options.memory_gb,
-            "torc_num_gpus": options.num_gpus,
+            **{f"torc_{name}": value for name, value in options.worker.items()},
             "torc_executable": options.executable,
             "torc_worker_url": options.worker_url,
             "torc_skip_version_check": options.skip_version_check,
