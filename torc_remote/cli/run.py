@@ -39,11 +39,11 @@ def _workflow_id(app: App, workflow: str, chosen: Mapping[str, Any]) -> int:
         if not workflow.isdecimal():
             raise UsageError(f"'{workflow}' is neither the ID of a workflow nor a spec file that exists.")
         return int(workflow)
-    from torc_remote.cli.native import load_spec_or_hand_over
+    from torc_remote.cli.native import load_spec_or_run_native
     from torc_remote.spec import create_workflow
 
     options = (f"--{name.replace('_', '-')}={value}" for name, value in chosen.items())
-    spec = load_spec_or_hand_over(app, workflow, ["run", workflow, *options])
+    spec = load_spec_or_run_native(app, workflow, ["run", workflow, *options])
     workflow_id = create_workflow(app.client(), spec, app.settings.username)
     click.echo(f"Created workflow {workflow_id}", err=True)
     return workflow_id

@@ -16,22 +16,22 @@ from torc_remote.client.config import Settings, load_settings
 from torc_remote.errors import TorcError
 from torc_remote.values import read_flag
 
-_HANDED_OVER = ("api_url", "username", "password", "cookie_header", "tls_ca_cert", "tls_insecure")
+_OF_PLAYS = ("api_url", "username", "password", "cookie_header", "tls_ca_cert", "tls_insecure")
 # what plays have as variables with the prefix torc_, beside torc_tls_insecure
 _VARIABLES = ("api_url", "username", "password", "cookie_header", "tls_ca_cert")
 
 _of_the_command: Settings | None = None
 
 
-def hand_over(settings: Settings) -> dict[str, Any]:
-    """The settings as values for JSON, which take_over takes. The play has another working directory."""
-    values = {name: getattr(settings, name) for name in _HANDED_OVER}
+def settings_for_play(settings: Settings) -> dict[str, Any]:
+    """The settings as values for JSON, which use_settings takes. The play has another working directory."""
+    values = {name: getattr(settings, name) for name in _OF_PLAYS}
     if settings.tls_ca_cert:
         values["tls_ca_cert"] = str(Path(settings.tls_ca_cert).absolute())
     return values
 
 
-def take_over(values: Mapping[str, Any]) -> None:
+def use_settings(values: Mapping[str, Any]) -> None:
     """Let the settings of the command that launched the play of this process be those of the play."""
     global _of_the_command
     _of_the_command = Settings(**values)

@@ -100,12 +100,12 @@ class Fleet:
     def _relay(self, step: str, host: str, answer: HostAnswer) -> None:
         if not self.options.on_step:
             return
-        said = str(answer.values.get("msg") or answer.values.get("state") or answer.status)
+        outcome = str(answer.values.get("msg") or answer.values.get("state") or answer.status)
         if answer.status == "unreachable":
-            said = ssh_reason(self.inventory.hosts[host], answer)
+            outcome = ssh_reason(self.inventory.hosts[host], answer)
         labels = self.inventory.labels
         ok = answer.status == "ok"
-        self.options.on_step(HostStep(step, labels[host], ok, one_line(said), list(labels.values())))
+        self.options.on_step(HostStep(step, labels[host], ok, one_line(outcome), list(labels.values())))
 
     def report(self, operation: str, answers: Mapping[str, HostAnswer]) -> Report:
         """One result a worker in the order of the list, also for those that answered nothing."""

@@ -124,7 +124,7 @@ def _show(app: App, report: "Report") -> None:
     from torc_remote.cli.remote.report import finish, show, show_problems
 
     if app.format == "json" or not report.refused:
-        show(app, report, _say, "Started {} workers")
+        show(app, report, _describe, "Started {} workers")
     tried = [host for host in report.failed if host.state != "not_started"]
     invalid = [host for host in tried if host.state == "invalid"]
     unreachable = [host for host in tried if host.unreachable]
@@ -142,7 +142,7 @@ def _show(app: App, report: "Report") -> None:
     finish(report)
 
 
-def _say(host: "HostResult") -> str:
+def _describe(host: "HostResult") -> str:
     pid = host.details.get("pid")
     return {
         "registered": f"Started (PID {pid})",
