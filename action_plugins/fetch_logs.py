@@ -40,19 +40,19 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible_collections.torc.remote.plugins.action.run_script import ActionModule as RunScript
-from ansible_collections.torc.remote.plugins.action.run_script import LinkError
+from ansible_collections.torc.remote.plugins.plugin_utils.link import LinkError
 from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
+from ansible_collections.torc.remote.plugins.plugin_utils.script_task import ScriptTask
 
 from torc_remote.errors import TorcError
 from torc_remote.remote.archives import ArchiveError, WorkerArchives, archive_name
 from torc_remote.ssh.transfer import Meeting, at_most, check_room, new_meeting, plain_path
 
 
-class ActionModule(RunScript):
+class ActionModule(ScriptTask):
     """Pack, fetch, compare, keep, discard; then delete where that was asked for."""
 
-    _VALID_ARGS = RunScript.COMMON_ARGS
+    _VALID_ARGS = ScriptTask.COMMON_ARGS
 
     def _act(self, args: Mapping[str, Any]) -> Result:
         worker = str(self._value("torc_worker") or self._variables["inventory_hostname"])
@@ -61,13 +61,13 @@ class ActionModule(RunScript):
             Path(str(self._value("torc_local_output_dir"))).expanduser(), archive_name(workflow_id, worker)
         )
         known = archives.newest()
-        number, keys = self._workflow_words()
+        number, keys = self._workflow_arguments()
         meeting = new_meeting(f"torc-logs-{number}-{keys.split(' ')[0]}")
         where = [self._value("torc_output_dir"), self._flag("torc_all_workflows")]
         look_only = self._task.check_mode
         how = [known.manifest if known else "", look_only, bool(self._connection.become)]
-        words = [*where, *how, meeting.name, meeting.file]
-        packed = self._run_script("pack_logs", words, workflow=True)
+        arguments = [*where, *how, meeting.name, meeting.file]
+        packed = self._run_script("pack_logs", arguments, workflow=True)
         if packed["failed"]:
             return packed
         if look_only:
@@ -136,8 +136,8 @@ class ActionModule(RunScript):
                 "msg": f"collected, but not deleted: {deleted.get('msg', 'the host gives no reason')}",
             }
         # beside what was deleted, which worker's compute nodes the server must be told of
-        told = {key: value for key, value in deleted.items() if key not in ("state", "msg")}
-        return told | {"changed": True, "deleted": True}
+        deletion = {key: value for key, value in deleted.items() if key not in ("state", "msg")}
+        return deletion | {"changed": True, "deleted": True}
 
 
 def _unpack(content: str, size: int, part: Path) -> None:

@@ -17,15 +17,15 @@ author: The torc-remote developers
 
 from typing import Any
 
-from ansible_collections.torc.remote.plugins.action.run_script import ActionModule as RunScript
 from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
+from ansible_collections.torc.remote.plugins.plugin_utils.script_task import ScriptTask
 
 
-class ActionModule(RunScript):
+class ActionModule(ScriptTask):
     """One script on the hosts that have something to forget."""
 
     BYPASS_HOST_LOOP = True
-    _VALID_ARGS = RunScript.COMMON_ARGS
+    _VALID_ARGS = ScriptTask.COMMON_ARGS
 
     def _is_wanted(self) -> bool:
         answer = self._earlier.get(self._task.args["needs"]) or {}

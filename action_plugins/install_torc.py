@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible_collections.torc.remote.plugins.action.run_script import ActionModule as RunScript
-from ansible_collections.torc.remote.plugins.action.run_script import LinkError
+from ansible_collections.torc.remote.plugins.plugin_utils.link import LinkError
 from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
+from ansible_collections.torc.remote.plugins.plugin_utils.script_task import ScriptTask
 
 from torc_remote import __version__
 from torc_remote.builtin.worker.zipapp_builder import build_zipapp
@@ -42,10 +42,10 @@ from torc_remote.remote.executables import require_program
 from torc_remote.ssh.transfer import Meeting, new_meeting, plain_path
 
 
-class ActionModule(RunScript):
+class ActionModule(ScriptTask):
     """Prepare, upload, finish."""
 
-    _VALID_ARGS = RunScript.COMMON_ARGS
+    _VALID_ARGS = ScriptTask.COMMON_ARGS
 
     def _act(self, args: Mapping[str, Any]) -> Result:
         named = self._value("torc_binary")

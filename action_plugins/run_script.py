@@ -71,70 +71,17 @@ state:
   returned: always
 """
 
-import gc
-import random
-import resource
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from types import FrameType
-from typing import Any, NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure
-from ansible_collections.torc.remote.plugins.plugin_utils.host_task import HostTask, regularly
 from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
-
-from torc_remote.client.config import Settings
-from torc_remote.client.play_settings import play_keys, play_settings, worker_environment
-from torc_remote.errors import TorcError
-from torc_remote.host import program
-from torc_remote.host.answers import MAX_ANSWER, AnswerError, read_answer
-from torc_remote.processes import kill_children
-from torc_remote.ssh import script as frame
-from torc_remote.ssh.errors import NEWLY_KNOWN, explain
-from torc_remote.text import one_line, printable
-
-# Ansible imports this in the process that forks one for each host. What is frozen is left alone by the children's
-# garbage collector, so their pages stay shared.
-gc.freeze()
-
-# The pauses before another try, in seconds: a random part, so that many hosts behind one bastion don't come at once.
-_PAUSES = ((0.2, 1.0), (1.0, 3.0))
-# What this process may grow by for one host, in bytes. Ansible keeps all that a host says in memory.
-_MAX_GROWTH = 64 * 1024 * 1024
-_LONGEST_LINE = 300
-_LONGEST_REASON = 1000
+from ansible_collections.torc.remote.plugins.plugin_utils.script_task import ScriptTask
 
 
-class LinkError(AnsibleConnectionFailure):
-    """The host did not answer. ``unknown``: what was sent may have changed something there. ``hung``: time ran out."""
+class ActionModule(ScriptTask):
+    """One script, with the values of the variables that the task names."""
 
-    def __init__(self, reason: str, unknown: bool = False, hung: bool = False) -> None:
-        reason = one_line(reason[:_LONGEST_REASON])
-        if unknown:
-            reason += ". Whether the script ran is unknown; run the command again, it looks first"
-        super().__init__(reason)
-        self.hung = hung
-        self.result = {"unreachable": True, "msg": reason, "state": "unknown" if unknown else "unreachable"}
-
-
-class NoisyLoginError(TorcError):
-    """What the login files print stands where sftp's first message should."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "files can't be transferred because the account's login files (.bashrc, .cshrc, …) print something also "
-            "when the session is not interactive; keep them silent there"
-        )
-
-
-class ActionModule(HostTask):
-    """Runs a script of the calling role. The other plugins of the collection that talk to hosts build on this."""
-
-    _VALID_ARGS = HostTask.COMMON_ARGS | {
+    _VALID_ARGS = ScriptTask.COMMON_ARGS | {
         "script",
         "workflow",
         "known",
@@ -143,20 +90,6 @@ class ActionModule(HostTask):
         "worker_environment",
         "changes_in",
     }
-
-    def _work(self) -> Result:
-        """What the task does, or why it can't; a failed result has ``failed`` and ``msg``."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _unwind)
-        try:
-            with _time_limit(int(self._value("torc_host_timeout") or 0)):
-                return self._act(self._task.args)
-        except LinkError as error:
-            return error.result
-        except _LimitError as error:  # between two calls of the host
-            return LinkError(str(error)).result
-        except TorcError as error:
-            return {"failed": True, "state": "failed", "msg": one_line(str(error))}
 
     def _act(self, args: Mapping[str, Any]) -> Result:
         changing = args.get("changes_in")
@@ -188,190 +121,6 @@ class ActionModule(HostTask):
 
         return known_workers(TorcClient(self._settings()), int(self._value("torc_workflow_id")))
 
-    def _settings(self) -> Settings:
-        return play_settings(self._value)
-
     def _arguments(self, names: Iterable[str]) -> list[Any]:
         values = [self._value(name) for name in names]
-        return [word for value in values for word in (value if isinstance(value, list) else [value])]
-
-    def _run_script(
-        self,
-        script: str,
-        arguments: Sequence[Any] = (),
-        *,
-        workflow: bool = False,
-        with_server: bool = False,
-        changes: bool = False,
-    ) -> Result:
-        """Run the host script with ``arguments`` and turn its answer into a result.
-
-        Raises LinkError; for one that ``changes`` the host it tells whether that may have happened.
-        """
-        words = [_text(argument) for argument in arguments]
-        if workflow:
-            words = [*self._workflow_words(must=with_server), *words]
-        environment = self._worker_environment() if with_server else {}
-        nonce = frame.new_nonce()
-        data = frame.compose(nonce, program(script), words, environment)
-        return _result(nonce, self._execute(data, changes))
-
-    def _workflow_words(self, must: bool = False) -> list[str]:
-        """What tells a host's scripts which workflow is meant: its number and its keys (see play_keys)."""
-        return [_text(self._value("torc_workflow_id")), play_keys(self._value, must)]
-
-    def _worker_environment(self) -> dict[str, str]:
-        """The server's address, and a password that is good for this host's worker alone where the server gives one."""
-        settings = self._settings()
-        environment = worker_environment(settings, self._value("torc_worker_url"))
-        if settings.password:
-            from torc_remote.client.api import TorcClient  # costs 0.1 s, and most servers have no password
-
-            host = str(self._value("torc_worker") or self._variables["inventory_hostname"])
-            workflow_id = int(self._value("torc_workflow_id"))
-            if token := TorcClient(settings).create_worker_token(workflow_id, host):
-                environment["TORC_PASSWORD"] = token
-        return environment
-
-    def _execute(self, data: bytes, changes: bool) -> Result:
-        """Send the script; once more only where it never arrived."""
-        with self._link(changes):
-            for pause in _PAUSES:
-                try:
-                    return self._send(data)
-                except AnsibleConnectionFailure as error:
-                    failure = explain(str(error))
-                    if not failure.transient:
-                        raise
-                    if failure.unexplained:
-                        self._connect_alone()
-                time.sleep(random.uniform(*pause))  # noqa: S311 - no secret
-            return self._send(data)
-
-    def _send(self, data: bytes) -> Result:
-        # an empty executable: our command is one that every login shell understands as it is
-        executed: Result = self._low_level_execute_command(frame.COMMAND, in_data=data, executable="")
-        return executed
-
-    @contextmanager
-    def _link(self, changes: bool = False) -> Iterator[None]:
-        """Ansible's exceptions of the connection as LinkError, and no ssh process left behind."""
-        try:
-            yield
-        except AnsibleConnectionFailure as error:
-            if "Received message too long" in str(error):
-                raise NoisyLoginError from error
-            failure = explain(str(error))
-            raise LinkError(failure.reason, changes and not failure.never_ran) from error
-        except _LimitError as error:
-            kill_children()
-            self._hang_up()
-            raise LinkError(str(error), changes, hung=True) from error
-        except BaseException:
-            kill_children()
-            raise
-
-    @contextmanager
-    def _leaving(self, clean: Callable[[], object]) -> Iterator[None]:
-        """Whatever happens, clean up on the host in the end, unless it hangs."""
-        hung = False
-        try:
-            yield
-        except LinkError as error:
-            hung = error.hung
-            raise
-        finally:
-            if not hung:
-                with suppress(LinkError):
-                    clean()
-
-    def _connect_alone(self) -> None:
-        """Without a shared connection the next try, should it fail, tells why the jump host did."""
-        extra = self._connection.get_option("ssh_extra_args") or ""
-        self._connection.set_option("ssh_extra_args", f"{extra} -o ControlPath=none")
-
-    def _hang_up(self) -> None:
-        """End ssh's shared connection, which is in the background, so that the next task does not wait for it too."""
-        path = getattr(self._connection, "control_path", None)
-        if path:
-            path = path % {"directory": self._connection.control_path_dir}
-            command = ["ssh", "-F", "none", "-o", f"ControlPath={path}", "-O", "exit", "--", "any"]
-            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False)
-
-
-class _LimitError(BaseException):
-    """The host takes too long or says too much; no `except Exception` on the way may stop it."""
-
-
-@contextmanager
-def _time_limit(seconds: int) -> Iterator[None]:
-    """Raise _LimitError after so many seconds (0: never), or when what a host says makes this process grow too much.
-
-    (A task's own timeout would be one more template, and Ansible has no bound on what a host says.)
-    """
-    deadline = time.monotonic() + seconds
-    largest = _peak() + _MAX_GROWTH
-
-    def look() -> None:
-        nonlocal largest
-        if seconds and time.monotonic() > deadline:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            raise _LimitError(f"no answer within {seconds} s")
-        if (peak := _peak()) > largest:
-            largest = peak + _MAX_GROWTH
-            raise _LimitError("the host says more than any answer could be; nothing of it was kept")
-
-    with regularly(look):
-        yield
-
-
-def _peak() -> int:
-    """The most memory that this process ever had, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    return "" if value is None else str(value)
-
-
-def _result(nonce: str, executed: Mapping[str, Any]) -> Result:
-    said = str(executed["stdout"])
-    if len(said) > MAX_ANSWER:
-        return _bad(f"the host says {len(said)} characters, where no answer has more than {MAX_ANSWER}")
-    answer = frame.parse_answer(nonce, said)
-    if not answer.complete:
-        return _bad(_incomplete(answer.noise, executed))
-    try:
-        values = read_answer(answer.values)
-    except AnswerError as error:
-        return _bad(str(error))
-    return values | {"changed": "changed" in values, "failed": "failed" in values}
-
-
-def _bad(reason: str) -> Result:
-    return {"changed": False, "failed": True, "state": "failed", "msg": reason}
-
-
-def _incomplete(noise: str, executed: Mapping[str, Any]) -> str:
-    text = "\n".join(filter(None, (noise, str(executed["stderr"])[-MAX_ANSWER:]))).strip()
-    if frame.WINDOWS.search(text):
-        return "the host runs Windows, where workers can't run; use the sshd of a Linux system on it (WSL)"
-    if frame.OTHER_SHELL.search(text):
-        return (
-            "a login file of the account (.bashrc, .profile, …) puts fish or csh in the place of /bin/sh; "
-            "let it do so only where the session is interactive"
-        )
-    lines = [line for line in text.splitlines() if not line.startswith(NEWLY_KNOWN)]
-    said = [printable(line[:_LONGEST_LINE], keep="\t") for line in lines[-3:]]
-    return f"the host's shell did not run the script to its end (exit code {executed['rc']}). It said: " + (
-        " / ".join(said) or "nothing"
-    )
-
-
-def _unwind(signum: int, frame: FrameType | None) -> NoReturn:
-    """A task that is ended removes its unfinished files first. Once: ansible-playbook passes its signal on."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda signum, frame: None)
-    raise KeyboardInterrupt
+        return [one for value in values for one in (value if isinstance(value, list) else [value])]

@@ -117,17 +117,17 @@ class ActionModule(ControllerTask):
             host: [str(hostvars[host].get(key, "")) for key in ("torc_worker", "ansible_host")]
             for host in by_host
         }
-        told = _release_all(client, workflow_id, given, by_host, addresses)
-        hosts = {host: said for host, said in told.items() if said}
-        changed = any(said.pop("changed", False) for said in hosts.values())
+        reports = _release_all(client, workflow_id, given, by_host, addresses)
+        hosts = {host: report for host, report in reports.items() if report}
+        changed = any(report.pop("changed", False) for report in hosts.values())
         if answers.FILE is not None:  # a failure is that host's alone
-            for host, said in hosts.items():
-                answers.append(answers.FILE, self._task, host, said | {"failed": "msg" in said})
+            for host, report in hosts.items():
+                answers.append(answers.FILE, self._task, host, report | {"failed": "msg" in report})
             return {"changed": changed}
         return {
             "changed": changed,
-            "failed": any("msg" in said for said in hosts.values()),
-            "msg": "; ".join(f"{host}: {said['msg']}" for host, said in hosts.items() if "msg" in said),
+            "failed": any("msg" in report for report in hosts.values()),
+            "msg": "; ".join(f"{host}: {report['msg']}" for host, report in hosts.items() if "msg" in report),
             "hosts": hosts,
         }
 
@@ -145,20 +145,22 @@ def _release_all(
     try:
         stored = client.list_remote_workers(workflow_id)
     except TorcError as error:
-        return {} if _is_unknown(error) else {host: _untold(error) for host in gone}
+        return {} if _is_unknown(error) else {host: _failed_report(error) for host in gone}
     claims = make_claims(by_host, addresses, stored)
-    told = _release_named(client, workflow_id, answers, claims) | _release_idle(client, workflow_id, claims)
-    ended = [host for host, said in told.items() if _has_ended(said, answers[host])]
+    reports = _release_named(client, workflow_id, answers, claims) | _release_idle(
+        client, workflow_id, claims
+    )
+    ended = [host for host, report in reports.items() if _has_ended(report, answers[host])]
     try:
         unassigned = unassigned_jobs(client, workflow_id) if ended else 0
     except TorcError as error:
-        return told | {host: _untold(error) for host in ended}
-    return told | {host: told[host] | {"jobs_unassigned": unassigned} for host in ended if unassigned}
+        return reports | {host: _failed_report(error) for host in ended}
+    return reports | {host: reports[host] | {"jobs_unassigned": unassigned} for host in ended if unassigned}
 
 
-def _has_ended(said: Result, answer: Mapping[str, Any]) -> bool:
+def _has_ended(report: Result, answer: Mapping[str, Any]) -> bool:
     """Whether the host's worker has ended in this play, or the server did not know of its end."""
-    return bool(said.get("changed")) or answer.get("state") == "stopped"
+    return bool(report.get("changed")) or answer.get("state") == "stopped"
 
 
 def _release_named(
@@ -179,17 +181,17 @@ def _release_named(
             host: {one: nodes[one.node_id] for one in named if one.node_id not in at_rest}
             for host, named in own.items()
         }
-        told = {
+        reports = {
             host: _release_nodes(client, workflow_id, host, named, claims) for host, named in active.items()
         }
         results = client.list_results(workflow_id, status="terminated")
     except TorcError as error:
-        return {} if _is_unknown(error) else {host: _untold(error) for host in gone}
+        return {} if _is_unknown(error) else {host: _failed_report(error) for host in gone}
     ended = Counter(result["compute_node_id"] for result in results)
-    for host, said in told.items():
-        if _has_ended(said, answers[host]):
-            said["jobs_terminated"] = sum(ended[named.node_id] for named in own[host])
-    return told
+    for host, report in reports.items():
+        if _has_ended(report, answers[host]):
+            report["jobs_terminated"] = sum(ended[named.node_id] for named in own[host])
+    return reports
 
 
 def _nodes_at_rest(client: TorcClient, workflow_id: int, nodes: Iterable[Json]) -> set[int]:
@@ -204,17 +206,17 @@ def _release_nodes(
     client: TorcClient, workflow_id: int, host: str, gone: Mapping[NamedNode, Json], claims: Claims
 ) -> Result:
     """Release the nodes of one host, but for those that it is not believed to have had."""
-    said: Result = {}
+    report: Result = {}
     refused = []
     for named, node in gone.items():
         try:
             if reason := claims.refused(host, node):
                 refused.append(reason)
             elif release_compute_node(client, workflow_id, named.node_id, named.fits).changed:
-                said["changed"] = True
+                report["changed"] = True
         except TorcError as error:
-            return _untold(error)
-    return said | ({"msg": "; ".join(refused)} if refused else {})
+            return _failed_report(error)
+    return report | ({"msg": "; ".join(refused)} if refused else {})
 
 
 def _is_unknown(error: TorcError) -> bool:
@@ -222,7 +224,7 @@ def _is_unknown(error: TorcError) -> bool:
     return isinstance(error, ApiError) and error.status == HTTPStatus.NOT_FOUND
 
 
-def _untold(error: TorcError) -> Result:
+def _failed_report(error: TorcError) -> Result:
     return {"msg": f"the worker is gone, but the server could not be told: {error}"}
 
 

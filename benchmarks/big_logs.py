@@ -86,17 +86,17 @@ def _timed(bench: Bench, action: Callable[[], Sample]) -> Sample:
 def _collect(bench: Bench, number: str) -> Sample:
     forks = ["--max-parallel-ssh", str(bench.forks)]
     where = ["-l", str(bench.directory / "here"), "--host-timeout", "600"]
-    sample, said = bench.run([TORC, "remote", "collect-logs", number, *where, *forks])
+    sample, output = bench.run([TORC, "remote", "collect-logs", number, *where, *forks])
     total = len(bench.hosts)
-    if f"Logs of {total}/{total} workers collected" not in said:
-        raise CommandFailedError(said)
+    if f"Logs of {total}/{total} workers collected" not in output:
+        raise CommandFailedError(output)
     return sample
 
 
 def _scp(bench: Bench) -> Sample:
-    words = shlex.join(["scp", "-q", "-r", "-o", "BatchMode=yes", *bench.ssh_words()])
+    scp = shlex.join(["scp", "-q", "-r", "-o", "BatchMode=yes", *bench.ssh_options()])
     homes = bench.sandbox.hosts[0].home.parent
-    each = f"{words} @:{homes}/@/torc_output here/@"
+    each = f"{scp} @:{homes}/@/torc_output here/@"
     script = f"printf '%s\\n' {' '.join(bench.hosts)} | xargs -P{bench.forks} -I@ {each}"
     sample, _ = bench.run(["sh", "-c", script])
     return sample

@@ -51,10 +51,10 @@ async def _listen(addresses: list[str], port: int, relay_port: int, delay: float
 
 async def _hang_up() -> None:
     """Connections that are kept open end with the relays."""
-    passing = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in passing:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
         task.cancel()
-    await asyncio.gather(*passing, return_exceptions=True)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:

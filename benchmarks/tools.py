@@ -58,7 +58,7 @@ class Bench:
         self.run([TORC, "remote", "add-workers-from-file", workers, number, "--skip-ssh-check"])
         return number
 
-    def ssh_words(self) -> list[str]:
+    def ssh_options(self) -> list[str]:
         return ["-F", str(self.ssh_config)]
 
 
@@ -117,7 +117,7 @@ class NativeTorc:
         self._wrappers.mkdir(exist_ok=True)
         for tool in ("ssh", "scp"):
             wrapper = self._wrappers / tool
-            words = shlex.join([f"/usr/bin/{tool}", *bench.ssh_words()])
+            words = shlex.join([f"/usr/bin/{tool}", *bench.ssh_options()])
             wrapper.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
             wrapper.chmod(0o755)
 
@@ -163,7 +163,7 @@ class Floor:
         return {"status": self._timed}
 
     def _timed(self) -> Sample:
-        words = shlex.join(["ssh", *self.bench.ssh_words(), "-o", "BatchMode=yes"])
+        words = shlex.join(["ssh", *self.bench.ssh_options(), "-o", "BatchMode=yes"])
         hosts = " ".join(self.bench.hosts)
         script = f"printf '%s\\n' {hosts} | xargs -P{self.bench.forks} -I@ {words} @ echo well"
         sample, answer = self.bench.run(["sh", "-c", script])

@@ -211,8 +211,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError(str(error)) from None
         self._populate(result)
         # what the file says about the server holds for the plays, too
-        told = {"api_url", *(name for name in OPEN_SETTINGS if name in written)}
-        self._set_variables("torc_workers", {f"torc_{name}": getattr(settings, name) for name in told})
+        given = {"api_url", *(name for name in OPEN_SETTINGS if name in written)}
+        self._set_variables("torc_workers", {f"torc_{name}": getattr(settings, name) for name in given})
 
     def _setting(self, name: str) -> Any:
         """The option as plain text (vaulted ones are decrypted here); empty counts as not given."""

@@ -55,7 +55,7 @@ def lines(path: str) -> list[dict[str, Any]]:
 
 def status(result: Result) -> str:
     """How a task ended on a host, in one word."""
-    bad = [word for word in ("unreachable", "failed", "skipped") if result.get(word)]
+    bad = [key for key in ("unreachable", "failed", "skipped") if result.get(key)]
     return bad[0] if bad else "ok"
 
 

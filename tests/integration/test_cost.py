@@ -13,7 +13,7 @@ from tests.faults.hosts import handshakes, with_ssh_config
 from tests.support.packages import ROOT, run_ansible
 from tests.support.remote import SandboxFleet
 from torc_remote.client.config import Settings
-from torc_remote.client.play_settings import hand_over
+from torc_remote.client.play_settings import settings_for_play
 
 HOSTS = ["sandbox1", "sandbox2", "sandbox3"]
 DOCUMENTED = re.compile(r"^\| `(\w+)` \| (\d) \| (\d) \|", re.MULTILINE)
@@ -47,7 +47,7 @@ def test_every_playbook_of_an_operation_is_documented() -> None:
 def launch(arguments: list[str], directory: Path, environment: Mapping[str, str], url: str) -> str:
     """What Ansible prints when the CLI's launcher runs it."""
     (directory / "answers").write_text("")
-    settings = hand_over(Settings(api_url=url))
+    settings = settings_for_play(Settings(api_url=url))
     order = {
         "arguments": arguments,
         "answers": str(directory / "answers"),

@@ -82,7 +82,11 @@ def test_an_id_and_the_configuration_file(start_server: StartServer, tmp_path: P
         (["nothing"], 2, "Error: 'nothing' is neither the ID of a workflow nor a spec file that exists.\n"),
         (["missing.yaml"], 1, "Error: Cannot read the spec missing.yaml"),
         (["1", "-p", "0"], 2, "poll-interval"),
-        (["1", "--max-parallel-jobs", "0"], 2, "max-parallel-jobs"),
+        (
+            ["1", "--max-parallel-jobs", "0"],
+            2,
+            "max-parallel-jobs': it must be a whole number of at least 1.\n",
+        ),
     ],
 )
 def test_what_cannot_be_run(rest: Rest, tmp_path: Path, arguments: list[str], code: int, text: str) -> None:

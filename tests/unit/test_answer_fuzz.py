@@ -27,16 +27,16 @@ from torc_remote.remote.play import HostAnswer
 from torc_remote.remote.report import Report
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "collections"))
-from ansible_collections.torc.remote.plugins.action import run_script
+from ansible_collections.torc.remote.plugins.plugin_utils import script_answer
 
 VALIDATOR = jsonschema.Draft202012Validator(answers.schema())
 NONCE = "0123456789abcdef"
 WORDS = {
     "install": lambda host: f"Installed {host.details['executable']}",
-    "run": remote_run._say,
-    "stop": remote_stop._say_stopped,
-    "collect-logs": remote_logs._say_collected,
-    "delete-logs": remote_logs._say_deleted,
+    "run": remote_run._describe,
+    "stop": remote_stop._describe,
+    "collect-logs": remote_logs._describe_collected,
+    "delete-logs": remote_logs._describe_deleted,
     "status": remote_report.status_text,
 }
 keys = st.sampled_from(
@@ -87,7 +87,7 @@ def printed(operation: str, report: Report) -> list[str]:
 def answered(said: list[str], end: str) -> dict[str, Any]:
     """The task's result, as the host's own output gives it."""
     text = "\n".join([*said, end]).encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape")
-    return run_script._result(NONCE, {"stdout": text, "stderr": "x\x1b", "rc": 0})
+    return script_answer.result(NONCE, {"stdout": text, "stderr": "x\x1b", "rc": 0})
 
 
 @pytest.mark.parametrize("operation", WORDS)

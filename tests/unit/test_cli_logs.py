@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from torc_remote.cli.remote.logs import _collected, _say_deleted
+from torc_remote.cli.remote.logs import _collected, _describe_deleted
 from torc_remote.remote.report import HostResult, Report
 
 
@@ -29,5 +29,5 @@ def test_what_is_here_counts_as_collected_although_it_was_not_deleted() -> None:
 
 @pytest.mark.parametrize(("more", "ending"), [({}, "a, b"), ({"kept_more": 3}, "a, b and 3 more")])
 def test_what_was_left_is_counted(more: dict[str, int], ending: str) -> None:
-    said = _say_deleted(host("deleted", removed="7 files in /out", kept="a\nb", **more))
+    said = _describe_deleted(host("deleted", removed="7 files in /out", kept="a\nb", **more))
     assert said == f"Deleted 7 files in /out. Left there, not made by this workflow: {ending}"

@@ -106,8 +106,9 @@ def test_a_broken_file_is_an_error_with_file_and_line(load: Load, tmp_path: Path
         ("[client.run]\nnum_cpus = 0", "client.run.num_cpus in .* at least 1"),
         ("[client.run]\npoll_interval = 0", "client.run.poll_interval in .* greater than 0"),
         ("[client.run]\nmemory_gb = nan", "client.run.memory_gb in .* greater than 0"),
-        ("[client.run]\nnum_gpus = -1", "client.run.num_gpus in .* not be negative"),
-        ('[client.tls]\ninsecure = "maybe"', "client.tls.insecure in"),
+        ("[client.run]\nnum_gpus = -1", "client.run.num_gpus in .* at least 0"),
+        ('[client.run]\noutput_dir = ""', "client.run.output_dir in .* not be empty"),
+        ('[client.tls]\ninsecure = "maybe"', "client.tls.insecure in .* true or false"),
     ],
 )
 def test_a_wrong_value_is_an_error_that_names_its_source(

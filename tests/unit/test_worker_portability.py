@@ -10,10 +10,10 @@ import pytest
 
 import torc_remote
 from tests.support.workers import old_python
-from torc_remote.builtin.worker.zipapp_builder import build_zipapp
+from torc_remote.builtin.worker.zipapp_builder import OUTSIDE, build_zipapp
 
 ROOT = Path(torc_remote.__file__).parent
-PACKED = [ROOT / "__init__.py", ROOT / "builtin/__init__.py", *(ROOT / "builtin/worker").glob("*.py")]
+PACKED = [*(ROOT / name for name in OUTSIDE), *(ROOT / "builtin/worker").glob("*.py")]
 BUILDER = ROOT / "builtin/worker/zipapp_builder.py"
 
 # Names that the standard library has had only since 3.9 or later.

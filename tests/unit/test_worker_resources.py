@@ -16,23 +16,8 @@ from torc_remote.builtin.worker.resources import (
     Requirements,
     Resources,
     detect,
-    parse_memory,
     requirements_from_wire,
 )
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("512", 512), ("100m", 100 * 1024**2), ("4g", 4 * 1024**3), ("1T", 1024**4), (" 2 KiB ", 2048)],
-)
-def test_memory_sizes_count_by_1024(text: str, size: int) -> None:
-    assert parse_memory(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "m", "-1m", "1.5g", "1x", "1 m m"])
-def test_what_is_no_memory_size(text: str) -> None:
-    with pytest.raises(ValueError, match="not a memory size"):
-        parse_memory(text)
 
 
 def test_requirements_as_the_server_has_them() -> None:

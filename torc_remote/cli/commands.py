@@ -184,9 +184,9 @@ class TorcGroup(TorcCommand, click.Group):
             and self.get_command(ctx, args[0]) is None
             and not args[0].startswith("-")
         ):
-            from torc_remote.cli.native import hand_over
+            from torc_remote.cli.native import run_native
 
-            hand_over(ctx, args[0], self.list_commands(ctx))
+            run_native(ctx, args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
 

@@ -35,7 +35,7 @@ RENAMED = {
 }
 
 
-def hand_over(ctx: click.Context, name: str, known: list[str]) -> NoReturn:
+def run_native(ctx: click.Context, name: str, known: list[str]) -> NoReturn:
     """Replace this process by a native torc with the same words.
 
     Raises UsageError when the command is spelled otherwise in torc 1.0 or when there is no native torc.
@@ -56,14 +56,14 @@ def hand_over(ctx: click.Context, name: str, known: list[str]) -> NoReturn:
 
 
 def become_native(
-    native: str, words: Sequence[str], environment: Mapping[str, str] | None = None
+    native: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> NoReturn:
     """Replace this process by the native torc; ``environment`` is added to ours."""
     sys.stdout.flush()
-    os.execve(native, [native, *words], os.environ | (environment or {}) | {GUARD: "1"})  # noqa: S606  (checked)
+    os.execve(native, [native, *arguments], os.environ | (environment or {}) | {GUARD: "1"})  # noqa: S606  (checked)
 
 
-def load_spec_or_hand_over(app: App, file: str, words: Sequence[str]) -> "WorkflowSpec":
+def load_spec_or_run_native(app: App, file: str, arguments: Sequence[str]) -> "WorkflowSpec":
     """The spec in ``file`` (- for stdin), or a native torc with ``words`` in our place.
 
     The latter for a spec that only torc's own server and workers can run, where there are such.
@@ -78,7 +78,7 @@ def load_spec_or_hand_over(app: App, file: str, words: Sequence[str]) -> "Workfl
         if native := _native_for_its_server(app):
             if file == "-":
                 _put_into_stdin(text)
-            _become_native_client(app, native, words)
+            _become_native_client(app, native, arguments)
         raise
 
 
@@ -97,11 +97,11 @@ def _put_into_stdin(text: str) -> None:
         os.dup2(file.fileno(), 0)
 
 
-def _become_native_client(app: App, native: str, words: Sequence[str]) -> NoReturn:
+def _become_native_client(app: App, native: str, arguments: Sequence[str]) -> NoReturn:
     from torc_remote.client.play_settings import client_environment
 
     check = ["--skip-version-check"] * app.skip_version_check
-    become_native(native, ["--format", app.format, *words, *check], client_environment(app.settings))
+    become_native(native, ["--format", app.format, *arguments, *check], client_environment(app.settings))
 
 
 def find_native() -> str | None:

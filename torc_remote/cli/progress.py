@@ -34,7 +34,7 @@ def progress(app: App, verbose: bool) -> "Iterator[OnStep | None]":
 
 
 def _print_line(step: "HostStep") -> None:
-    say(f"{step.host}: {step.step}: {step.said}", err=True)
+    say(f"{step.host}: {step.step}: {step.outcome}", err=True)
 
 
 def _bar() -> "Progress":

@@ -41,12 +41,12 @@ def create(app: App, file: str, no_resource_monitoring: bool) -> None:
       torc create workflow.yaml
       torc -f json create workflow.json
     """
-    from torc_remote.cli.native import load_spec_or_hand_over
+    from torc_remote.cli.native import load_spec_or_run_native
     from torc_remote.client.lifecycle import inputs_elsewhere
     from torc_remote.spec import create_workflow
 
     options = ["--no-resource-monitoring"] * no_resource_monitoring
-    spec = load_spec_or_hand_over(app, file, ["create", file, *options])
+    spec = load_spec_or_run_native(app, file, ["create", file, *options])
     if no_resource_monitoring:
         spec = spec.without_monitoring()
     client = app.client()
@@ -279,7 +279,7 @@ def init(app: App, workflow_id: int | None, force: bool, no_prompts: bool) -> No
         question = f"Workflow {workflow_id} is initialized. Forget its progress and start all jobs over?"
         confirm(question, no_prompts or force)
     initialize_workflow(client, workflow_id, force=force)
-    _say(app, workflow_id, f"Initialized workflow {workflow_id}")
+    _show_message(app, workflow_id, f"Initialized workflow {workflow_id}")
 
 
 @workflows.command("reset-status")
@@ -310,10 +310,10 @@ def reset_status(
     confirm(f"Reset {which} of workflow {workflow_id}?", no_prompts)
     count = reset_workflow(client, workflow_id, failed_only, reinitialize, force)
     hint = "" if reinitialize or not failed_only else "; --reinitialize makes them ready for the next run"
-    _say(app, workflow_id, f"Reset {count} job(s) of workflow {workflow_id}{hint}")
+    _show_message(app, workflow_id, f"Reset {count} job(s) of workflow {workflow_id}{hint}")
 
 
-def _say(app: App, workflow_id: int, message: str) -> None:
+def _show_message(app: App, workflow_id: int, message: str) -> None:
     if app.format == "json":
         print_json({"status": "success", "workflow_id": workflow_id, "message": message})
     else:

@@ -19,28 +19,22 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from torc_remote.errors import UsageError
+from torc_remote.values import read_flag
+from torc_remote.worker_options import DECLARATIONS, WorkerOptions
 
 DEFAULT_API_URL = "http://localhost:8080/torc-service/v1"
 SYSTEM_CONFIG = Path("/etc/torc/config.toml")
 
+_RUN_DEFAULTS = WorkerOptions()
 _Files = list[tuple[Path, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
-class RunDefaults:
-    """What ``[client.run]`` of torc.toml says about workers; None: the worker finds out for itself."""
-
-    poll_interval: float = 5.0
-    output_dir: str = "torc_output"
-    max_parallel_jobs: int | None = None
-    num_cpus: int | None = None
-    memory_gb: float | None = None
-    num_gpus: int | None = None
-
-
-@dataclass(frozen=True)
 class Settings:
-    """How to talk to the server, and as whom. ``api_url`` has no user name, password or last slash."""
+    """How to talk to the server, and as whom. ``api_url`` has no user name, password or last slash.
+
+    ``run`` is for `torc run` alone: what holds for this machine must not reach the workers on others.
+    """
 
     api_url: str = DEFAULT_API_URL
     username: str = "unknown"
@@ -50,7 +44,7 @@ class Settings:
     tls_insecure: bool = False
     format: str = "table"
     log_level: str = "info"
-    run: RunDefaults = RunDefaults()
+    run: WorkerOptions = _RUN_DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -66,13 +60,6 @@ class _Key:
         return self.toml and "TORC_" + self.toml.upper().replace(".", "__")
 
 
-def _flag(text: str) -> bool:
-    word = text.strip().lower()
-    if word not in ("true", "1", "false", "0"):
-        raise ValueError("not true or false")
-    return word in ("true", "1")
-
-
 def _format(text: str) -> str:
     if text not in ("table", "json", "csv"):
         raise ValueError("not table, json or csv")
@@ -85,44 +72,16 @@ def _log_level(text: str) -> str:
     return level if level in ("error", "warn", "info", "debug", "trace") else "info"
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError("it must be at least 1")
-    return value
-
-
-def _gpus(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError("it must not be negative")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not value > 0:  # nan as well
-        raise ValueError("it must be greater than 0")
-    return value
-
-
 _KEYS = {
     "api_url": _Key("client.api_url", "TORC_API_URL"),
     "password": _Key(None, "TORC_PASSWORD"),
     "cookie_header": _Key(None, "TORC_COOKIE_HEADER"),
     "tls_ca_cert": _Key("client.tls.ca_cert", "TORC_TLS_CA_CERT"),
-    "tls_insecure": _Key("client.tls.insecure", "TORC_TLS_INSECURE", _flag),
+    "tls_insecure": _Key("client.tls.insecure", "TORC_TLS_INSECURE", read_flag),
     "format": _Key("client.format", None, _format),
     "log_level": _Key("client.log_level", "RUST_LOG", _log_level),
 }
-_RUN_KEYS = {
-    "poll_interval": _Key("client.run.poll_interval", None, _positive),
-    "output_dir": _Key("client.run.output_dir"),
-    "max_parallel_jobs": _Key("client.run.max_parallel_jobs", None, _count),
-    "num_cpus": _Key("client.run.num_cpus", None, _count),
-    "memory_gb": _Key("client.run.memory_gb", None, _positive),
-    "num_gpus": _Key("client.run.num_gpus", None, _gpus),
-}
+_RUN_KEYS = {name: _Key(f"client.run.{name}", None, option.read) for name, option in DECLARATIONS.items()}
 
 
 def load_settings(
@@ -139,7 +98,7 @@ def load_settings(
     files = [(path, _read_toml(path)) for path in _config_files(environ, Path(cwd or "."))]
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     values = _found(_KEYS, environ, files) | {"username": _user_name(environ)}
-    run = RunDefaults(**_found(_RUN_KEYS, environ, files))
+    run = WorkerOptions(**_found(_RUN_KEYS, environ, files))
     if "tls_insecure" not in given and values.get("tls_insecure") and not _same_source(given, environ, files):
         values["tls_insecure"] = False
     return Settings(**_split_url(values | given), run=run)

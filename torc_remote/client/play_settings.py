@@ -14,25 +14,24 @@ from urllib.parse import urlsplit
 
 from torc_remote.client.config import Settings, load_settings
 from torc_remote.errors import TorcError
+from torc_remote.values import read_flag
 
-_HANDED_OVER = ("api_url", "username", "password", "cookie_header", "tls_ca_cert", "tls_insecure")
+_OF_PLAYS = ("api_url", "username", "password", "cookie_header", "tls_ca_cert", "tls_insecure")
 # what plays have as variables with the prefix torc_, beside torc_tls_insecure
 _VARIABLES = ("api_url", "username", "password", "cookie_header", "tls_ca_cert")
-_TRUE = ("true", "yes", "on", "1")
-
 
 _of_the_command: Settings | None = None
 
 
-def hand_over(settings: Settings) -> dict[str, Any]:
-    """The settings as values for JSON, which take_over takes. The play has another working directory."""
-    values = {name: getattr(settings, name) for name in _HANDED_OVER}
+def settings_for_play(settings: Settings) -> dict[str, Any]:
+    """The settings as values for JSON, which use_settings takes. The play has another working directory."""
+    values = {name: getattr(settings, name) for name in _OF_PLAYS}
     if settings.tls_ca_cert:
         values["tls_ca_cert"] = str(Path(settings.tls_ca_cert).absolute())
     return values
 
 
-def take_over(values: Mapping[str, Any]) -> None:
+def use_settings(values: Mapping[str, Any]) -> None:
     """Let the settings of the command that launched the play of this process be those of the play."""
     global _of_the_command
     _of_the_command = Settings(**values)
@@ -49,9 +48,18 @@ def play_settings(variable: Callable[[str], object]) -> Settings:
     given: dict[str, object] = {
         name: str(value) for name in _VARIABLES if (value := variable(f"torc_{name}"))
     }
-    if str(variable("torc_tls_insecure")).lower() in _TRUE:
-        given["tls_insecure"] = True
+    if (insecure := variable("torc_tls_insecure")) not in (None, ""):
+        given["tls_insecure"] = _flag("torc_tls_insecure", insecure)
     return load_settings(given)
+
+
+def _flag(name: str, value: object) -> bool:
+    try:
+        return read_flag(str(value))
+    except ValueError as error:
+        raise TorcError(
+            f"The variable {name} has the value '{value}', which can't be used: {error}."
+        ) from error
 
 
 def play_url(variable: Callable[[str], object]) -> str:

@@ -63,14 +63,14 @@ def parse_nodes(text: str, names: str) -> tuple[list[NamedNode], list[Registrati
     A log that was tampered with proves nothing: lines without a time are left out.
     """
     named, idle = [], []
-    for kind, *words in filter(None, map(str.split, text.splitlines())):
+    for kind, *fields in filter(None, map(str.split, text.splitlines())):
         with suppress(ValueError, OverflowError):
             if kind == "node":
-                number, seen, *since = words
+                number, seen, *since = fields
                 started = _checked(datetime.fromtimestamp(int(since[0]), UTC)) if since else None
                 named.append(NamedNode(int(number), _time(seen), frozenset(names.split()), started))
             elif kind == "idle":
-                hostname, first, last = words
+                hostname, first, last = fields
                 idle.append(Registration(hostname, _time(first), _time(last)))
     return named, idle
 

@@ -186,14 +186,14 @@ def _api_message(response: requests.Response, url: str, what: str) -> str:
             f"The server at {url} wants a valid user name and password (401 Unauthorized). "
             "Set TORC_USERNAME and TORC_PASSWORD, or use --prompt-password."
         )
-    if told := _told(response):
-        return told
+    if message := _message_of_server(response):
+        return message
     if status == 404:
         return _no_torc(url, f"{what} is unknown there (404)")
     return f"The server at {url} answered {what} with {status} {response.reason}."
 
 
-def _told(response: requests.Response) -> str | None:
+def _message_of_server(response: requests.Response) -> str | None:
     """The message of torc's error shapes: JSON with error.message, else one short line of plain text."""
     try:
         message = response.json()["error"]["message"]

@@ -100,7 +100,7 @@ def _run_play(order: int) -> NoReturn:
         from ansible.cli.playbook import PlaybookCLI
     except ImportError as error:
         _leave(f"Ansible can't be imported: {error}. Install torc-remote again.")
-    from torc_remote.client import play_settings as handoff
+    from torc_remote.client.play_settings import use_settings
     from torc_remote.remote import channel
     from torc_remote.remote.play_environment import restore_locale
 
@@ -118,7 +118,7 @@ def _run_play(order: int) -> NoReturn:
     if not line:
         os._exit(0)
     given = json.loads(line)
-    handoff.take_over(given["settings"])
+    use_settings(given["settings"])
     channel.path = given["answers"]
     # Ansible has looked at its own locale by now; ssh is to see the user's
     restore_locale(given["locale"])

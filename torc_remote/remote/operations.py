@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,12 +133,12 @@ class Fleet:
     def _relay(self, step: str, host: str, answer: HostAnswer) -> None:
         if not self.options.on_step:
             return
-        said = str(answer.values.get("msg") or answer.values.get("state") or answer.status)
+        outcome = str(answer.values.get("msg") or answer.values.get("state") or answer.status)
         if answer.status == "unreachable":
-            said = ssh_reason(self.inventory.hosts[host], answer)
+            outcome = ssh_reason(self.inventory.hosts[host], answer)
         labels = self.inventory.labels
         ok = answer.status == "ok"
-        self.options.on_step(HostStep(step, labels[host], ok, one_line(said), list(labels.values())))
+        self.options.on_step(HostStep(step, labels[host], ok, one_line(outcome), list(labels.values())))
 
     def report(self, operation: str, answers: Mapping[str, HostAnswer]) -> Report:
         """One result a worker in the order of the list, also for those that answered nothing."""
@@ -173,14 +173,9 @@ def configured_workers(client: TorcClient, workflow_id: int) -> list[str]:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What `run` passes on to the workers; None: the worker's own default."""
+    """What `run` passes on to the workers. ``worker``: what the user chose (names of worker_options)."""
 
-    output_dir: str = "torc_output"
-    poll_interval: float = 5.0
-    max_parallel_jobs: int | None = None
-    num_cpus: int | None = None
-    memory_gb: float | None = None
-    num_gpus: int | None = None
+    worker: Mapping[str, object] = field(default_factory=dict)
     executable: str | None = None
     worker_url: str | None = None
     skip_version_check: bool = False
@@ -198,12 +193,7 @@ def run(fleet: Fleet, options: RunOptions, note: Callable[[str], object] = lambd
         "run",
         "run",
         {
-            "torc_output_dir": options.output_dir,
-            "torc_poll_interval": options.poll_interval,
-            "torc_max_parallel_jobs": options.max_parallel_jobs,
-            "torc_num_cpus": options.num_cpus,
-            "torc_memory_gb": options.memory_gb,
-            "torc_num_gpus": options.num_gpus,
+            **{f"torc_{name}": value for name, value in options.worker.items()},
             "torc_executable": options.executable,
             "torc_worker_url": options.worker_url,
             "torc_skip_version_check": options.skip_version_check,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from torc_remote.client.config import Settings
-from torc_remote.client.play_settings import hand_over
+from torc_remote.client.play_settings import settings_for_play
 from torc_remote.errors import TorcError, shortage
 from torc_remote.remote.inventory import Inventory, as_data, to_yaml
 from torc_remote.remote.play_environment import user_locale
@@ -81,11 +81,11 @@ def run_play(
             gathered.read(lines)
         if interrupted.is_set():
             raise InterruptedPlayError(gathered.answers)
-        last_words = process.last_words
+        last_output = process.last_output
     if gathered.controller_error:
         raise PlayError(gathered.controller_error)
     if not gathered.ended:
-        gathered.cut_off(_reason(last_words, gathered.begun))
+        gathered.cut_off(_reason(last_output, gathered.begun))
     return gathered.answers
 
 
@@ -105,23 +105,23 @@ def _order(process: PlayProcess, play: Play, inventory: Inventory, settings: Set
         {
             "arguments": [f"torc.remote.{play.playbook}", *files, "--forks", str(play.forks)],
             "answers": str(answers),
-            "settings": hand_over(settings),
+            "settings": settings_for_play(settings),
             "locale": user_locale(),
         }
     )
     return answers
 
 
-def _reason(last_words: str, begun: bool) -> str:
+def _reason(last_output: str, begun: bool) -> str:
     """Why a play did not come to its end, in one line. Raises PlayError when it did not even begin."""
-    *_, error = _ANSIBLE_ERROR.split(last_words)
+    *_, error = _ANSIBLE_ERROR.split(last_output)
     lines = [line.strip() for line in error.splitlines() if line.strip()]
     lack = shortage(error)
     reason = lack or " ".join(lines[-1 if _TRACEBACK in error else -_LAST_LINES :]) or "it said nothing"
     if begun:
         return reason
-    if not lack and _TRACEBACK in last_words:  # nobody's fault but ours: it is kept in a file
-        raise RuntimeError(lines[-1]) from RuntimeError(last_words)
+    if not lack and _TRACEBACK in last_output:  # nobody's fault but ours: it is kept in a file
+        raise RuntimeError(lines[-1]) from RuntimeError(last_output)
     raise PlayError(f"Ansible could not run the playbook: {reason}")
 
 

@@ -89,7 +89,7 @@ class PlayProcess:
         self._output.close()
 
     @property
-    def last_words(self) -> str:
+    def last_output(self) -> str:
         """What it printed at its end, and the signal that ended it, if one did."""
         files = (self.directory / _OUTPUT, self.directory / "artifacts/play/stderr")
         text = "\n".join(file.read_text(errors="replace") for file in files if file.exists())

@@ -43,7 +43,7 @@ class HostStep:
     step: str
     host: str
     ok: bool
-    said: str
+    outcome: str
     hosts: Sequence[str]
 
 
@@ -87,11 +87,11 @@ class Report:
             }
             for h in self.hosts
         ]
-        well = len(self.hosts) - len(self.failed)
+        ok = len(self.hosts) - len(self.failed)
         unreachable = sum(host.unreachable for host in self.failed)
         summary = {
             "total": len(hosts),
-            "ok": well,
+            "ok": ok,
             "failed": len(self.failed) - unreachable,
             "unreachable": unreachable,
         }

@@ -38,12 +38,12 @@ def look_through(path: Path, seconds: float = SECONDS) -> dict[str, str]:
         found.unchecked = str(error)
     except Exception as error:  # what tarfile and zlib raise for nonsense has no common class
         found.unchecked = f"it is no archive as tar makes them: {printable(str(error))[:_LONGEST]}"
-    told = {
+    findings = {
         "unsafe": "\n".join(found.unsafe),
         "outside_links": "\n".join(found.outside_links),
         "unchecked": found.unchecked,
     }
-    return {key: text for key, text in told.items() if text}
+    return {key: text for key, text in findings.items() if text}
 
 
 class _Window:

@@ -117,8 +117,8 @@ class Sandbox:
         host = self.hosts[0]
         done = self.ssh(host.name, 'echo "$TORC_WORKER_NAME $HOME"', timeout=_READY_SECONDS)
         if done.returncode or done.stdout.splitlines()[-1:] != [f"{host.name} {host.home}"]:
-            said = done.stderr.strip() or done.stdout.strip()
-            raise TorcError(f"ssh to {host.name} fails: {said}; sshd says: {sshd.last_lines(host.log)}")
+            reason = done.stderr.strip() or done.stdout.strip()
+            raise TorcError(f"ssh to {host.name} fails: {reason}; sshd says: {sshd.last_lines(host.log)}")
 
     def _await_clients(self) -> None:
         """An ssh master that loses its server ends and removes its control socket: give it the time."""

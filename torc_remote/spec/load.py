@@ -51,6 +51,7 @@ _ITEM_KEYS = {
     "files": (_FILE_KEYS, _FILE_ELSEWHERE),
     "resource_requirements": (_REQUIREMENTS_KEYS, ""),
 }
+# as torc's specs have it; torc_remote.values.read_memory takes more
 _MEMORY = r"[0-9]+[kKmMgGtT]?"
 _DURATION = r"P(?=.*[0-9])(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?"
 

@@ -25,7 +25,7 @@ _BEHIND_PROXY = "UNKNOWN"
 _BEFORE_LOGIN = re.compile(
     r"(?:kex|ssh)_exchange_identification: (?:read: )?Connection (?:closed|reset) by .*"
 )
-_PROXY_SAYS_NOTHING = re.compile(rf"banner exchange: Connection to {_BEHIND_PROXY} port -?\d+: .*")
+_SILENT_PROXY = re.compile(rf"banner exchange: Connection to {_BEHIND_PROXY} port -?\d+: .*")
 _NO_LOGIN = re.compile(r"(?:\S+@\S+: )?(Permission denied \((.*)\))\.?")
 _WITHOUT_QUESTIONS = {"publickey", "hostbased", "gssapi-with-mic", "gssapi-keyex"}
 _ENDS_BEFORE = re.compile(r"(?:\S+@\S+: )?Permission denied \(.*\)\.?|Connection closed\.?")
@@ -118,13 +118,13 @@ def explain(message: str) -> SshFailure:
 def _explain_end(lines: list[str]) -> SshFailure | None:
     """Where the last line only says that the connection ended, what stands above it may tell why."""
     hangs_up = _HANGS_UP.fullmatch(lines[-1].rstrip("."))
-    if (hangs_up and hangs_up[1] == _BEHIND_PROXY) or _PROXY_SAYS_NOTHING.fullmatch(lines[-1]):
+    if (hangs_up and hangs_up[1] == _BEHIND_PROXY) or _SILENT_PROXY.fullmatch(lines[-1]):
         return _explain_proxy(lines[:-1])
     if hangs_up and len(lines) > 1 and _BEFORE_LOGIN.fullmatch(lines[-2]):
         return SshFailure(f"{lines[-1]} before the login. {_NOT_SERVED}", never_ran=True, transient=True)
-    told = next((line for line in reversed(lines) if _TELLING.fullmatch(line)), None)
-    if told and (told == lines[-1] or hangs_up or _ENDS_BEFORE.fullmatch(lines[-1])):
-        return _explain_told(told, lines[-1])
+    telling = next((line for line in reversed(lines) if _TELLING.fullmatch(line)), None)
+    if telling and (telling == lines[-1] or hangs_up or _ENDS_BEFORE.fullmatch(lines[-1])):
+        return _explain_telling(telling, lines[-1])
     if hangs_up and len(lines) > 1:
         said = [line for line in lines if not line.startswith(NEWLY_KNOWN)][-_SAID:]
         return SshFailure(f"the connection was lost ({' / '.join(said)})")
@@ -143,9 +143,9 @@ def _explain_proxy(lines: list[str]) -> SshFailure:
     return SshFailure(f"{through}: {failure.reason}", never_ran=True, transient=failure.transient)
 
 
-def _explain_told(told: str, last: str) -> SshFailure:
+def _explain_telling(telling: str, last: str) -> SshFailure:
     denied = _NO_LOGIN.fullmatch(last)
-    reason = _advised(told.rstrip("."))
+    reason = _advised(telling.rstrip("."))
     if reason.startswith("subsystem request failed"):
         reason = "it offers no sftp (subsystem request failed); its sshd_config needs a line Subsystem sftp"
     return SshFailure(f"{denied[1]}: {reason}" if denied else reason, never_ran=True)
@@ -163,8 +163,8 @@ def _explain_line(line: str, lines: list[str]) -> SshFailure:
         return SshFailure(reason, never_ran=True)
     if ended := _ENDED_AFTER_LOGIN.fullmatch(line):
         return SshFailure("it ended the connection right after the login", never_ran=ended[1] != "session")
-    for words, transient in _NEVER_RAN:
-        if words.fullmatch(line):
+    for pattern, transient in _NEVER_RAN:
+        if pattern.fullmatch(line):
             return SshFailure(_shortened(line, lines), never_ran=True, transient=transient)
     if _LOST.fullmatch(line):
         return SshFailure(f"the connection was lost ({line.rstrip('.')})")
@@ -184,7 +184,7 @@ def _shortened(line: str, lines: list[str]) -> str:
 
 
 def _advised(reason: str) -> str:
-    advice = next((advice for words, advice in _ADVICE if words.fullmatch(reason)), None)
+    advice = next((advice for pattern, advice in _ADVICE if pattern.fullmatch(reason)), None)
     return f"{reason} ({advice})" if advice else reason
 
 

@@ -84,10 +84,10 @@ def _options_of_new_clients() -> dict[str, str]:
     Older clients refuse the words, and IgnoreUnknown would replace that of ~/.ssh/config.
     """
     try:
-        said = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr
+        version_line = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr
     except OSError:
         return {}
-    version = re.match(r"OpenSSH_(\d+)\.(\d+)", said)
+    version = re.match(r"OpenSSH_(\d+)\.(\d+)", version_line)
     if not version or (int(version[1]), int(version[2])) < (8, 7):
         return {}
     # not SessionType: sftp asks for a subsystem with -s, which ssh then refuses

@@ -5,7 +5,8 @@ import sqlite3
 from torc_remote.builtin.server.database import Connection, Record, find, insert, record
 from torc_remote.builtin.server.errors import invalid
 from torc_remote.builtin.server.models import ResourceRequirementsBody
-from torc_remote.builtin.server.units import duration_seconds, memory_bytes
+from torc_remote.builtin.server.units import duration_seconds
+from torc_remote.values import read_memory
 
 
 def default_requirements(workflow_id: int) -> ResourceRequirementsBody:
@@ -34,7 +35,7 @@ def _check_name(connection: Connection, body: ResourceRequirementsBody) -> None:
 
 def _measures(body: ResourceRequirementsBody) -> dict[str, float]:
     try:
-        memory = memory_bytes(body.memory)
+        memory = read_memory(body.memory)
     except ValueError as error:
         raise invalid(str(error), field="memory", value=body.memory) from error
     try:

@@ -7,6 +7,7 @@ import ssl
 from typing import Dict, Mapping, NamedTuple, Optional
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from ...values import read_flag
 from .errors import WorkerError
 
 DEFAULT_URL = "http://localhost:8080/torc-service/v1"
@@ -77,7 +78,7 @@ class Connection:
             url or environ.get("TORC_API_URL") or DEFAULT_URL,
             Credentials(username, environ.get("TORC_PASSWORD") or None, environ.get("TORC_COOKIE_HEADER")),
             environ.get("TORC_TLS_CA_CERT") or None,
-            environ.get("TORC_TLS_INSECURE", "").lower() in ("1", "true", "yes"),
+            _tls_insecure(environ.get("TORC_TLS_INSECURE")),
         )
 
     def tls_context(self) -> ssl.SSLContext:
@@ -92,6 +93,15 @@ class Connection:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
+
+
+def _tls_insecure(text: Optional[str]) -> bool:
+    try:
+        return bool(text) and read_flag(str(text))
+    except ValueError as error:
+        raise WorkerError(
+            "TORC_TLS_INSECURE has the value {!r}, which can't be used: {}".format(text, error)
+        ) from None
 
 
 def _split(url: str) -> SplitResult:

@@ -5,23 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import List, Optional
+from typing import Any, Callable, List, Optional
 
 from ... import __version__
+from ...values import read_count
+from ...worker_options import DECLARATIONS, WorkerOptions, shown_default
 
 HANDOVER = "_TORC_REMOTE_HANDOVER"
 """With this in the environment ``--version`` tells our torc from a native one."""
 
 # Kept apart from the options, which both parsers have: a subparser's default would undo what came before it.
-_DEFAULTS = {
-    "url": None,
-    "output_dir": "torc_output",
-    "poll_interval": 5.0,
-    "max_parallel_jobs": None,
-    "num_cpus": None,
-    "memory_gb": None,
-    "num_gpus": None,
-}
+_DEFAULTS = {"url": None, **WorkerOptions()._asdict()}
 
 _EPILOG = """The server and the credentials come from the environment: TORC_API_URL, TORC_USERNAME,
 TORC_PASSWORD, TORC_COOKIE_HEADER, TORC_TLS_CA_CERT, TORC_TLS_INSECURE. TORC_WORKER_NAME is the name to
@@ -47,20 +41,13 @@ def _run(arguments: argparse.Namespace) -> int:
     from .connection import Connection
     from .errors import WorkerError
     from .logs import log_to_stderr
-    from .resources import detect
-    from .worker import Options, run_worker, worker_name
+    from .worker import options_here, run_worker
 
     try:
         with log_to_stderr():
-            options = Options(
-                arguments.workflow_id,
-                worker_name(),
-                detect(os.environ, arguments.num_cpus, arguments.memory_gb, arguments.num_gpus),
-                arguments.output_dir,
-                arguments.poll_interval,
-                arguments.max_parallel_jobs,
-            )
-            return run_worker(Connection.from_environment(os.environ, arguments.url), options)
+            chosen = WorkerOptions(**{name: getattr(arguments, name) for name in DECLARATIONS})
+            connection = Connection.from_environment(os.environ, arguments.url)
+            return run_worker(connection, options_here(arguments.workflow_id, chosen))
     except WorkerError as error:
         print("Error: {}".format(error), file=sys.stderr)
         return 1
@@ -69,42 +56,28 @@ def _run(arguments: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     shared.add_argument("--url", help="the server (default: TORC_API_URL)")
-    shared.add_argument("-o", "--output-dir", help="directory for logs and job output (default: torc_output)")
-    shared.add_argument(
-        "-p", "--poll-interval", type=_positive, help="seconds between two polls (default: 5.0)"
-    )
-    shared.add_argument("--max-parallel-jobs", type=_count, help="claim by number instead of by resources")
-    shared.add_argument("--num-cpus", type=_count, help="CPUs to use (default: all)")
-    shared.add_argument("--memory-gb", type=_positive, help="memory to use in GiB (default: all)")
-    shared.add_argument("--num-gpus", type=_count_or_zero, help="GPUs to use (default: all)")
+    for name, option in DECLARATIONS.items():
+        text = "{} [default: {}]".format(option.meaning, shown_default(name))
+        shared.add_argument(
+            *option.flags(name), dest=name, type=_argument(option.read), metavar=option.unit, help=text
+        )
     parser = argparse.ArgumentParser(
         prog="torc", description="The torc worker of torc-remote.", epilog=_EPILOG, parents=[shared]
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="run", dest="command")
     run = commands.add_parser("run", parents=[shared], help="run a workflow's jobs", epilog=_EPILOG)
-    run.add_argument("workflow_id", metavar="ID", type=_count, help="the workflow's id")
+    run.add_argument("workflow_id", metavar="ID", type=_argument(read_count), help="the workflow's id")
     return parser
 
 
-def _count(text: str) -> int:
-    number = _count_or_zero(text)
-    if number == 0:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
+def _argument(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The reader as argparse wants it: of a ValueError it would keep the sentence to itself."""
 
+    def argument(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
-def _count_or_zero(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError("{!r} is not a whole number".format(text))
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError("{!r} is not a positive number".format(text))
-    return number
+    return argument

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
+from ...values import read_memory
+
 GIB = 1024.0**3
-_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS")
 _MIN_MEMORY_GB = 0.1  # below this torc's worker does not ask for jobs
 
@@ -36,17 +36,9 @@ def requirements_from_wire(record: Mapping[str, Any]) -> Requirements:
     return Requirements(
         str(record["name"]),
         int(record.get("num_cpus", 1)),
-        parse_memory(str(record.get("memory", "1m"))),
+        read_memory(str(record.get("memory", "1m"))),
         int(record.get("num_gpus", 0)),
     )
-
-
-def parse_memory(text: str) -> int:
-    """Bytes of ``100m``, ``4g``, ``512`` (1024-based, torc wire 2.1); ValueError for anything else."""
-    match = re.fullmatch(r"\s*(\d+)\s*([kmgt]?)(?:i?b)?\s*", text.lower())
-    if match is None:
-        raise ValueError("not a memory size: {!r}".format(text))
-    return int(match.group(1)) * _UNITS[match.group(2)]
 
 
 def detect(

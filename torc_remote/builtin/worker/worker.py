@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import List, NamedTuple, Optional
 
 from ... import __version__
+from ...worker_options import WorkerOptions
 from . import job as jobs
 from .api import JSON, Api
 from .claims import Claims
@@ -24,7 +25,7 @@ from .monitor import NO_USAGE, Monitor, monitor_config
 from .node import ComputeNode
 from .outage import Outage
 from .outbox import Outbox
-from .resources import Pool, Requirements, Resources
+from .resources import Pool, Requirements, Resources, detect
 from .sickness import Sickness
 from .signals import GRACE_SECONDS, Signals
 from .startup import at_start, prepare
@@ -48,9 +49,9 @@ class Options(NamedTuple):
     workflow_id: int
     hostname: str
     resources: Resources
-    output_dir: str = "torc_output"
-    poll_interval: float = 5.0
-    max_parallel_jobs: Optional[int] = None
+    output_dir: str
+    poll_interval: float
+    max_parallel_jobs: Optional[int]
 
     def path(self, pattern: str, run_id: int) -> Path:
         """A file of this worker in the output directory; the pattern names ``host``, ``wf`` and ``run``."""
@@ -58,9 +59,16 @@ class Options(NamedTuple):
         return Path(self.output_dir) / pattern.format(host=host, wf=self.workflow_id, run=run_id)
 
 
-def worker_name() -> str:
-    """The name under which the worker registers: TORC_WORKER_NAME, else the host's."""
-    return os.environ.get("TORC_WORKER_NAME") or socket.gethostname()
+def options_here(workflow_id: int, chosen: WorkerOptions) -> Options:
+    """The options of a worker on this machine. It registers as TORC_WORKER_NAME, else under the host's name."""
+    return Options(
+        workflow_id,
+        os.environ.get("TORC_WORKER_NAME") or socket.gethostname(),
+        detect(os.environ, chosen.num_cpus, chosen.memory_gb, chosen.num_gpus),
+        chosen.output_dir,
+        chosen.poll_interval,
+        chosen.max_parallel_jobs,
+    )
 
 
 def run_worker(connection: Connection, options: Options) -> int:

@@ -10,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[2]  # torc_remote/
+OUTSIDE = ("__init__.py", "builtin/__init__.py", "values.py", "worker_options.py")
+"""What the worker needs of the rest of torc_remote."""
 # The interpreter must not follow the account's Python settings, some of which stop it before it reads our code. The
 # names of the variables come from `env`, where a line of another's value can look like one:
 # it is taken only if it is set.
@@ -68,9 +70,8 @@ def build_zipapp(path: Path) -> str:
 
 
 def _archive() -> bytes:
-    builtin = _PACKAGE / "builtin"
-    worker = [file for file in (builtin / "worker").glob("*.py") if file.name != Path(__file__).name]
-    sources = [_PACKAGE / "__init__.py", builtin / "__init__.py", *worker]
+    own = [file for file in Path(__file__).parent.resolve().glob("*.py") if file.name != Path(__file__).name]
+    sources = [*(_PACKAGE / name for name in OUTSIDE), *own]
     members = {str(file.relative_to(_PACKAGE.parent)): file.read_bytes() for file in sources}
     members["__main__.py"] = _MAIN.encode()
     buffer = io.BytesIO()

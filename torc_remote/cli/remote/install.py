@@ -44,9 +44,9 @@ def install(
         from torc_remote.remote import operations
 
         report = operations.install(fleet, binary)
-    show(app, report, _say_installed, "Installed on {} workers")
+    show(app, report, _describe, "Installed on {} workers")
 
 
-def _say_installed(host: "HostResult") -> str:
-    word = "Unchanged:" if host.state == "unchanged" else "Installed"
-    return f"{word} {host.details['executable']}"
+def _describe(host: "HostResult") -> str:
+    verb = "Unchanged:" if host.state == "unchanged" else "Installed"
+    return f"{verb} {host.details['executable']}"

@@ -70,7 +70,7 @@ def collect_logs(
         from torc_remote.remote import operations
 
         report = operations.collect_logs(fleet, local_output_dir, output_dir, delete, all_workflows)
-    show(app, report, _say_collected, _collected(report, delete))
+    show(app, report, _describe_collected, _collected(report, delete))
 
 
 @click.command(cls=TorcCommand)
@@ -103,7 +103,7 @@ def delete_logs(
         from torc_remote.remote import operations
 
         report = operations.delete_logs(fleet, output_dir, all_workflows)
-    show(app, report, _say_deleted, "Logs of {} workers deleted")
+    show(app, report, _describe_deleted, "Logs of {} workers deleted")
 
 
 def _collected(report: "Report", delete: bool) -> str:
@@ -118,7 +118,7 @@ def _collected(report: "Report", delete: bool) -> str:
     )
 
 
-def _say_collected(host: "HostResult") -> str:
+def _describe_collected(host: "HostResult") -> str:
     from torc_remote.cli.remote.report import readable_size
 
     if host.state == "absent":
@@ -128,15 +128,15 @@ def _say_collected(host: "HostResult") -> str:
     else:
         text = f"{host.details['archive']} ({readable_size(host.details['size'])})"
     if host.details.get("deleted"):
-        text += f"; {_say_deleted(host)}"
+        text += f"; {_describe_deleted(host)}"
     return text + "".join(
-        f". {says}: {', '.join(str(host.details[key]).splitlines())}"
-        for key, says in _FINDINGS.items()
+        f". {title}: {', '.join(str(host.details[key]).splitlines())}"
+        for key, title in _FINDINGS.items()
         if key in host.details
     )
 
 
-def _say_deleted(host: "HostResult") -> str:
+def _describe_deleted(host: "HostResult") -> str:
     if host.state == "absent":
         return f"Nothing to delete: {host.reason}"
     text = f"Deleted {host.details.get('removed')}"

@@ -12,7 +12,7 @@ from torc_remote.cli.remote.retry_file import keep_failed_hosts
 from torc_remote.remote.report import HostResult, Report
 from torc_remote.text import printable
 
-Words = Callable[[HostResult], str]
+Describe = Callable[[HostResult], str]
 
 # SIGTERM is how `stop` ends a worker.
 _CLEAN_ENDS: dict[int | None, str] = {0: "Finished", 128 + signal.SIGTERM: "Stopped"}
@@ -20,7 +20,7 @@ _CLEAN_ENDS: dict[int | None, str] = {0: "Finished", 128 + signal.SIGTERM: "Stop
 _LOG_PREFIX = re.compile(r"^\[\S+ +[A-Z]+ +\S+\] ")
 
 
-def show(app: App, report: Report, words: Words, summary: str, advice: str = "") -> None:
+def show(app: App, report: Report, describe: Describe, summary: str, advice: str = "") -> None:
     """One line a host: what went well on stdout, the rest on stderr; then the summary. JSON is all on stdout.
 
     ``advice`` follows on stderr. Leaves the command with the report's exit code.
@@ -29,10 +29,10 @@ def show(app: App, report: Report, words: Words, summary: str, advice: str = "")
         print_json(report.as_json())
     else:
         for host in report.hosts:
-            mark, text = ("OK", printable(words(host))) if host.ok else ("FAILED", failure(host))
+            mark, text = ("OK", printable(describe(host))) if host.ok else ("FAILED", failure(host))
             say(f"  [{mark}] {host.host}: {text}", err=not host.ok)
-        well = sum(host.ok and host.state != "absent" for host in report.hosts)
-        click.echo(summary.format(f"{well}/{len(report.hosts)}"))
+        fit = sum(host.ok and host.state != "absent" for host in report.hosts)
+        click.echo(summary.format(f"{fit}/{len(report.hosts)}"))
     if advice:
         say(advice, err=True)
     finish(report)

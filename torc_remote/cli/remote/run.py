@@ -24,6 +24,7 @@ from torc_remote.cli.remote.options import (
     verbose,
 )
 from torc_remote.cli.selection import resolve_workflow_id
+from torc_remote.cli.worker_options import given_options, worker_options
 from torc_remote.loopback import is_loopback
 
 if TYPE_CHECKING:
@@ -43,53 +44,9 @@ _LOOKED_UP = 20
     help="Worker file to add before starting",
     metavar="FILE",
 )
-@click.option(
-    "-o",
-    "--output-dir",
-    default="torc_output",
-    show_default=True,
-    metavar="DIR",
-    help="Output directory on remote machines",
-)
 @limit
 @max_parallel_ssh
-@click.option(
-    "-p",
-    "--poll-interval",
-    type=click.FloatRange(min=0, min_open=True),
-    default=5.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How often workers poll for jobs (seconds)",
-)
-@click.option(
-    "--max-parallel-jobs",
-    type=click.IntRange(min=1),
-    show_default="auto",
-    metavar="N",
-    help="Maximum parallel jobs per worker",
-)
-@click.option(
-    "--num-cpus",
-    type=click.IntRange(min=1),
-    show_default="auto",
-    metavar="N",
-    help="CPUs per worker (auto-detected if not specified)",
-)
-@click.option(
-    "--memory-gb",
-    type=click.FloatRange(min=0, min_open=True),
-    show_default="auto",
-    metavar="GB",
-    help="Memory per worker (auto-detected if not specified)",
-)
-@click.option(
-    "--num-gpus",
-    type=click.IntRange(min=0),
-    show_default="auto",
-    metavar="N",
-    help="GPUs per worker (auto-detected if not specified)",
-)
+@worker_options
 @click.option(
     "--executable",
     callback=not_empty,
@@ -135,11 +92,15 @@ def _start(
     keep_going: bool,
     verbose: bool,
     skip_version_check: bool,
-    **options: Any,
+    executable: str | None,
+    worker_url: str | None,
+    **given: Any,
 ) -> "Report":
     from torc_remote.remote import operations
 
-    wanted = operations.RunOptions(skip_version_check=skip_version_check or app.skip_version_check, **options)
+    wanted = operations.RunOptions(
+        given_options(given), executable, worker_url, skip_version_check or app.skip_version_check
+    )
     found = configured_workers(app, number, limit)
     if app.format != "json":
         click.echo(f"Found {len(found)} worker(s) for workflow {number}")
@@ -163,7 +124,7 @@ def _show(app: App, report: "Report") -> None:
     from torc_remote.cli.remote.report import finish, show, show_problems
 
     if app.format == "json" or not report.refused:
-        show(app, report, _say, "Started {} workers")
+        show(app, report, _describe, "Started {} workers")
     tried = [host for host in report.failed if host.state != "not_started"]
     invalid = [host for host in tried if host.state == "invalid"]
     unreachable = [host for host in tried if host.unreachable]
@@ -181,7 +142,7 @@ def _show(app: App, report: "Report") -> None:
     finish(report)
 
 
-def _say(host: "HostResult") -> str:
+def _describe(host: "HostResult") -> str:
     pid = host.details.get("pid")
     text = {
         "registered": f"Started (PID {pid})",

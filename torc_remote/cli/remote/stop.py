@@ -62,10 +62,10 @@ def stop(
         f"one had claimed becomes ready when all are stopped: torc remote stop {report.workflow_id}"
     )
     hints = [advice] * bool(ended) + [waiting] * bool(unassigned)
-    show(app, report, _say_stopped, summary, "\n".join(hints))
+    show(app, report, _describe, summary, "\n".join(hints))
 
 
-def _say_stopped(host: "HostResult") -> str:
+def _describe(host: "HostResult") -> str:
     pid = host.details.get("pid")
     if host.state == "stopped":
         text = f"Stopped (PID {pid})"

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from torc_remote.remote import channel
-from torc_remote.remote import play as deploy
+from torc_remote.remote import channel, play
 from torc_remote.remote.inventory import WorkflowWorkers, build_inventory
 from torc_remote.remote.play import HostAnswer, PlayError, _Gathered
 from torc_remote.remote.play_process import held_signals
@@ -115,16 +114,16 @@ def test_ansibles_last_error_is_told_in_one_line(said: str) -> None:
     with pytest.raises(
         PlayError, match=r"^Ansible could not run the playbook: could not find x Origin: run.yml:1$"
     ):
-        deploy._reason(said, begun=False)
-    assert deploy._reason(said, begun=True) == "could not find x Origin: run.yml:1"
+        play._reason(said, begun=False)
+    assert play._reason(said, begun=True) == "could not find x Origin: run.yml:1"
     with pytest.raises(PlayError, match="it said nothing"):
-        deploy._reason("", begun=False)
+        play._reason("", begun=False)
 
 
 def test_a_traceback_is_kept_whole() -> None:
     said = "Traceback (most recent call last):\n  File x\nKeyError: 'a'\n"
     with pytest.raises(RuntimeError, match=r"^KeyError: 'a'$") as raised:
-        deploy._reason(said, begun=False)
+        play._reason(said, begun=False)
     assert str(raised.value.__cause__) == said
 
 
