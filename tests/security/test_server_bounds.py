@@ -149,6 +149,22 @@ def test_a_locked_database_holds_up_nobody_else(server: Server) -> None:
     other.close()
 
 
+def test_a_damaged_database_is_told_and_no_traceback(start_server: StartServer) -> None:
+    server = start_server()
+    other = sqlite3.connect(server.database)
+    other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    other.close()
+    with server.database.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(2 * 4096)
+        file.write(b"\xff" * (size - 2 * 4096))
+    for path in ("/workflows/1/status", "/jobs?workflow_id=1"):
+        answer = requests.get(f"{server.url}{path}", timeout=10)
+        assert answer.status_code == 503, answer.text
+        assert "malformed" in answer.json()["error"]["message"]
+    assert "Traceback" not in server.log.read_text()
+
+
 def test_the_thread_that_syncs_survives_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -178,6 +178,19 @@ def test_all_files_are_private_and_one_server_has_them(start_server: StartServer
         assert "can't be opened" in not_opened(path)
 
 
+@pytest.mark.parametrize("ending", ["-wal", "-shm", "-journal"])
+def test_links_beside_the_database_are_not_followed(tmp_path: Path, ending: str) -> None:
+    """In a directory where others may write, one of them leads to a file of the user's."""
+    target, beside = tmp_path / "precious", tmp_path / f"torc.db{ending}"
+    target.write_text("precious")
+    target.chmod(0o644)
+    for link in (beside.symlink_to, beside.hardlink_to):
+        link(target)
+        assert f"{beside} is a link" in not_opened(tmp_path / "torc.db")
+        beside.unlink()
+    assert (target.read_text(), oct(target.stat().st_mode & 0o777)) == ("precious", "0o644")
+
+
 def test_a_password_file_is_kept_and_may_not_be_a_link_into_nowhere(tmp_path: Path) -> None:
     dangling = tmp_path / "password"
     dangling.symlink_to(tmp_path / "elsewhere")

@@ -10,11 +10,21 @@ import pytest
 from rich.cells import cell_len
 
 from torc_remote.cli.app import App
-from torc_remote.cli.output import Columns, confirm, duration, moment, print_items, say, table
+from torc_remote.cli.output import Columns, confirm, duration, moment, print_items, print_json, say, table
 from torc_remote.errors import TorcError
 
 ITEMS = [{"id": 1, "name": "a", "extra": None}, {"id": 20, "name": 'b,"c"', "on": True}]
 COLUMNS: Columns = {"ID": "id", "Name": "name", "On": "on", "Twice": lambda item: 2 * item["id"]}
+
+
+def test_json_holds_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    """Letters stay as they are; a program reads the same."""
+    value = {"é\x9b31m": ["\u202e\u2028\x7f\x1b", "\U000e0001 \ud800", "日本\n\t"]}
+    print_json(value)
+    said = capsys.readouterr().out
+    assert all(char.isprintable() or char == "\n" for char in said)
+    assert "é\\u009b31m" in said and "日本" in said
+    assert json.loads(said) == value
 
 
 def test_a_table_is_aligned() -> None:

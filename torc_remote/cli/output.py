@@ -29,8 +29,11 @@ _MARK = re.compile(rf"^( *)({'|'.join(map(re.escape, _COLOURS))})")
 
 
 def print_json(value: Any) -> None:
-    """Pretty-printed JSON, as torc prints it."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Pretty-printed JSON, as torc prints it; what a terminal may obey is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    click.echo(
+        "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+    )
 
 
 def print_items(app: "App", items: Sequence[Json], columns: Columns, empty: str) -> None:

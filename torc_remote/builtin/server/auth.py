@@ -30,7 +30,7 @@ class BasicAuth:
         if scope["type"] == "http":
             try:
                 user = await self._user(scope, dict(scope["headers"]).get(b"authorization", b""))
-            except sqlite3.OperationalError as error:
+            except sqlite3.DatabaseError as error:
                 await response(unavailable(error))(scope, receive, send)
                 return
             if user is None:

@@ -43,7 +43,7 @@ def not_served(what: str) -> ApiError:
 
 
 def unavailable(error: Exception) -> ApiError:
-    """503: the database is locked by another program, its disk is full, or the like; nothing was done."""
+    """503: the database is locked by another program, damaged, its disk is full, or the like; nothing was done."""
     _log.warning("A request failed because of the database: %s", error)
     message = f"The server's database can't be used now ({error}); try again."
     return ApiError(503, {"error": "ServiceUnavailable", "message": message})
@@ -59,7 +59,7 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(sqlite3.OperationalError, _unavailable)
+    app.add_exception_handler(sqlite3.DatabaseError, _unavailable)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -69,6 +69,9 @@ def _api_error(_: Request, error: Exception) -> Response:
 
 
 def _unavailable(_: Request, error: Exception) -> Response:
+    # a damaged file has no class of its own; the others are faults of this program
+    if type(error) is not sqlite3.DatabaseError and not isinstance(error, sqlite3.OperationalError):
+        raise error
     return response(unavailable(error))
 
 

@@ -26,6 +26,8 @@ class DatabaseLock:
         self._path = path
         try:
             with contextlib.ExitStack() as opened:
+                for name in _beside(path):
+                    _check_own(name)
                 beside = opened.enter_context(_open(path.with_name(path.name + ".lock")))
                 fcntl.flock(beside, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 database = opened.enter_context(_open(path))
@@ -44,14 +46,29 @@ class DatabaseLock:
         """Take the files that were there before from others; SQLite gives new ones the database's mode."""
         for file in self._files:
             os.fchmod(file.fileno(), _MODE)
-        for ending in ("-wal", "-shm"):
+        for name in _beside(self._path):
             with contextlib.suppress(FileNotFoundError):
                 # not by opening it: with the file closed again SQLite would lose its locks
-                self._path.with_name(self._path.name + ending).chmod(_MODE)
+                name.chmod(_MODE)
 
     def close(self) -> None:
         """Let another server in."""
         self._opened.close()
+
+
+def _beside(path: Path) -> list[Path]:
+    """The files that SQLite makes beside a database."""
+    return [path.with_name(path.name + ending) for ending in ("-wal", "-shm", "-journal")]
+
+
+def _check_own(path: Path) -> None:
+    """SQLite would follow a link, which somebody else may have put there, and write into what it leads to."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        raise TorcError(f"{path} is a link, or no file at all: remove it, or name another --database.")
 
 
 def _open(path: Path) -> IO[bytes]:
