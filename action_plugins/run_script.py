@@ -22,7 +22,7 @@ options:
     default: false
   known:
     description:
-      - The variable that M(torc.remote.server_call) registered for V(workers), the script's third argument.
+      - The variable that M(torc.remote.known_workers) registered; the lines are the script's third argument.
       - A worker may register between that and the script. So should the host take one for another server's, the server
         is asked once more.
     type: str

@@ -14,10 +14,8 @@ options:
         have to be on the hosts; those that are not on the controller are named in a warning.
       - V(release) marks the compute nodes of stopped workers inactive and reports their running jobs as terminated, for
         all hosts of the play at once.
-      - V(workers) asks for the workflow's run and its compute nodes, by which hosts tell whether a worker is this
-        server's. Nothing is known of them where the server does not answer.
     type: str
-    choices: [version, initialize, release, workers]
+    choices: [version, initialize, release]
     required: true
   answers:
     description:
@@ -36,10 +34,6 @@ version:
   description: The version, for example V(1.0.0).
   type: str
   returned: for version
-workers:
-  description: Lines for O(torc.remote.run_script#module:known).
-  type: str
-  returned: for workers
 hosts:
   description:
     - By inventory name, V(jobs_terminated), the number of jobs that the worker was running, where there is something to
@@ -68,7 +62,7 @@ from torc_remote.client.lifecycle import (
     worker_version,
 )
 from torc_remote.client.play_settings import play_settings
-from torc_remote.client.registrations import NamedNode, find_nodes, known_workers
+from torc_remote.client.registrations import NamedNode, find_nodes
 from torc_remote.errors import TorcError
 from torc_remote.text import printable
 
@@ -84,7 +78,6 @@ class ActionModule(ControllerTask):
             "version": self._version,
             "initialize": self._initialize,
             "release": self._release,
-            "workers": self._workers,
         }
         try:
             return calls[self._task.args["call"]](TorcClient(play_settings(self._value)))
@@ -99,12 +92,6 @@ class ActionModule(ControllerTask):
         notes: list[str] = []
         changed = ensure_runnable(client, workflow_id, notes.append, change=not self._task.check_mode)
         return {"changed": changed, "warnings": [printable(text) for text in notes]}
-
-    def _workers(self, client: TorcClient) -> Result:
-        try:
-            return {"workers": known_workers(client, int(self._value("torc_workflow_id")))}
-        except TorcError:
-            return {"workers": ""}
 
     def _release(self, client: TorcClient) -> Result:
         """For all hosts in one call: Ansible would need a process for each."""

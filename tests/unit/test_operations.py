@@ -20,6 +20,7 @@ WORKERS = ["beta", "alice@alpha:2222", "-oProxyCommand=true", "alpha"]
 def known_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no server here to ask."""
     monkeypatch.setattr(TorcClient, "workflow_key", lambda client, number: "1795000000000")
+    monkeypatch.setattr(operations, "known_workers", lambda client, number: "run 1")
 
 
 @pytest.fixture

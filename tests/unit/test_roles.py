@@ -18,6 +18,7 @@ READ_BY_ACTIONS = {
     "workflow: true": {"torc_workflow_id", "torc_workflow_key", "torc_api_url"},
     "worker_environment: true": {"torc_worker_url"},
     "torc.remote.server_call:": {"torc_api_url"},
+    "torc.remote.known_workers:": {"torc_api_url"},
     "call: initialize": {"torc_workflow_id"},
     "call: release": {"torc_workflow_id"},
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.client.lifecycle import ensure_runnable, worker_version
+from torc_remote.client.registrations import known_workers
 from torc_remote.errors import TorcError
 from torc_remote.remote.executables import require_program
 from torc_remote.remote.inventory import Inventory, WorkflowWorkers, build_inventory
@@ -205,7 +206,9 @@ def run(fleet: Fleet, options: RunOptions, note: Callable[[str], object] = lambd
 
 def status(fleet: Fleet, output_dir: str | None) -> Report:
     """Ask every host for its worker."""
-    return fleet.play("status", "status", {"torc_output_dir": output_dir})
+    # that the play need not ask, nor load what asks
+    known = known_workers(fleet.client, fleet.workflow_id) if fleet.workflow_key else ""
+    return fleet.play("status", "status", {"torc_output_dir": output_dir, "torc_known_workers": known})
 
 
 def stop(fleet: Fleet, output_dir: str | None, force: bool) -> Report:
