@@ -2,7 +2,7 @@
 
 Prints a Markdown table. Without the native programs (scripts/install-torc builds them) only ours is measured.
 
-    python benchmarks/engine.py [--torc-bin DIR] [--only diamond,many,reads]
+    python -m benchmarks.engine [--torc-bin DIR] [--only diamond,many,reads,claims] [--ready 100000] [--clients 50]
 """
 
 import argparse
@@ -16,11 +16,13 @@ import sys
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from benchmarks import claims
 
 CACHE = (
     Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torc-remote" / "torc-1.0.0" / "bin"
@@ -203,46 +205,77 @@ def check_complete(served: Served, number: int, jobs: int) -> None:
 
 
 @dataclass(frozen=True)
-class Measure:
-    """What is measured, in which unit, and whether the goal is reached, given ours and torc's value if it is known."""
+class Figure:
+    """One row of the table: what it is, in which unit, and whether ours, given torc's if that is known, is good."""
 
     what: str
-    take: Callable[[Served], float]
     unit: str
     goal: str
     reached: Callable[[float, float | None], bool]
 
 
-MEASURES = {
-    "diamond": Measure(
-        "4-job diamond with 3 s of work, `torc run SPEC`",
-        diamond,
-        "s",
-        "at most 4 s",
-        lambda ours, torc: ours <= 4,
-    ),
-    "many": Measure(
-        f"{MANY_JOBS} jobs of `true`, 4 slots, one worker",
-        many,
-        "s",
-        "at most 1.5 times torc's",
-        lambda ours, torc: torc is None or ours <= 1.5 * torc,
-    ),
-    "reads": Measure(
-        f"95 % of reads while {POLLING_WORKERS} workers poll every second",
-        reads,
-        "ms",
-        "at most 50 ms",
-        lambda ours, torc: ours <= 50,
-    ),
-}
+@dataclass(frozen=True)
+class Measure:
+    """What is measured in one go: its figures, and how they are taken."""
+
+    figures: tuple[Figure, ...]
+    take: Callable[[Served], Sequence[float]]
+
+
+def measures(ready: int, clients: int) -> dict[str, Measure]:
+    """By name; `ready` jobs and `clients` for the measure of claims."""
+    load = f"{clients} clients that claim {claims.AT_ONCE}, start and complete each, {ready:,} jobs ready"
+    return {
+        "diamond": Measure(
+            (
+                Figure(
+                    "4-job diamond with 3 s of work, `torc run SPEC`",
+                    "s",
+                    "at most 4 s",
+                    lambda ours, torc: ours <= 4,
+                ),
+            ),
+            lambda served: [diamond(served)],
+        ),
+        "many": Measure(
+            (
+                Figure(
+                    f"{MANY_JOBS} jobs of `true`, 4 slots, one worker",
+                    "s",
+                    "at most 1.5 times torc's",
+                    lambda ours, torc: torc is None or ours <= 1.5 * torc,
+                ),
+            ),
+            lambda served: [many(served)],
+        ),
+        "reads": Measure(
+            (
+                Figure(
+                    f"95 % of reads while {POLLING_WORKERS} workers poll every second",
+                    "ms",
+                    "at most 50 ms",
+                    lambda ours, torc: ours <= 50,
+                ),
+            ),
+            lambda served: [reads(served)],
+        ),
+        "claims": Measure(
+            (
+                Figure(load, "jobs/s", "at least 400 jobs/s", lambda ours, torc: ours >= 400),
+                Figure("the median claim of these", "ms", "at most 50 ms", lambda ours, torc: ours <= 50),
+            ),
+            lambda served: claims.measure(served.url, ready, clients),
+        ),
+    }
 
 
 def main() -> int:
     """Measure, print the table; 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--torc-bin", type=Path, default=CACHE, help="where torc and torc-server are")
-    parser.add_argument("--only", default=",".join(MEASURES), help="measures, separated by commas")
+    parser.add_argument("--only", help="measures, separated by commas: diamond, many, reads, claims")
+    parser.add_argument("--ready", type=int, default=100_000, help="jobs for claims")
+    parser.add_argument("--clients", type=int, default=50, help="clients for claims")
     options = parser.parse_args()
     ours = Engine("built-in", OURS, (OURS, "server", "run"))
     native = Engine(
@@ -254,23 +287,32 @@ def main() -> int:
     print(f"On {os.cpu_count()} CPUs:\n")
     print("| measure | goal | built-in | torc 1.0 | ratio | |")
     print("|---|---|---|---|---|---|")
-    for measure in (MEASURES[name] for name in options.only.split(",")):
+    known = measures(options.ready, options.clients)
+    for measure in (known[name] for name in (options.only or ",".join(known)).split(",")):
         mine = take(measure, ours)
-        theirs = take(measure, native) if native.torc.exists() else None
-        reached = measure.reached(mine, theirs)
-        missed |= not reached
-        other = "-" if theirs is None else f"{theirs:.1f} {measure.unit}"
-        ratio = "-" if theirs is None else f"{mine / theirs:.2f}"
-        verdict = "reached" if reached else "MISSED"
-        print(
-            f"| {measure.what} | {measure.goal} | {mine:.1f} {measure.unit} | {other} | {ratio} | {verdict} |",
-            flush=True,
-        )
+        theirs: Sequence[float | None] = [None] * len(mine)
+        if native.torc.exists():
+            theirs = take(measure, native)
+        for row in zip(measure.figures, mine, theirs, strict=True):
+            missed |= not show(*row)
     return int(missed)
 
 
-def take(measure: Measure, engine: Engine) -> float:
-    """One measurement, on a server and in a directory of its own."""
+def show(figure: Figure, mine: float, theirs: float | None) -> bool:
+    """Print a row; whether its goal is reached."""
+    reached = figure.reached(mine, theirs)
+    other = "-" if theirs is None else f"{theirs:.1f} {figure.unit}"
+    ratio = "-" if theirs is None else f"{mine / theirs:.2f}"
+    verdict = "reached" if reached else "MISSED"
+    print(
+        f"| {figure.what} | {figure.goal} | {mine:.1f} {figure.unit} | {other} | {ratio} | {verdict} |",
+        flush=True,
+    )
+    return reached
+
+
+def take(measure: Measure, engine: Engine) -> Sequence[float]:
+    """The figures of one measure, on a server and in a directory of its own."""
     with tempfile.TemporaryDirectory() as directory, engine.serving(Path(directory)) as served:
         return measure.take(served)
 

@@ -11,6 +11,7 @@ from torc_remote.builtin.server.database import Database
 from torc_remote.builtin.server.doors import Doors
 from torc_remote.builtin.server.errors import install_handlers
 from torc_remote.builtin.server.routes import data, jobs, lifecycle, records, service, workflows
+from torc_remote.builtin.server.turns import Turns
 
 # Tried in turn, so `jobs` with the requests for each job comes first, and `service` last: it refuses whatever the
 # others don't know. One list, since the framework looks twice into routers that are included.
@@ -26,6 +27,7 @@ def create_app(database: Database, password: str = "", names: Collection[str] | 
     """
     app = FastAPI(title="torc-remote", openapi_url=None, redirect_slashes=False, routes=ROUTES)
     app.state.database = database
+    app.state.turns = Turns(database)
     app.state.has_password = bool(password)
     install_handlers(app)
     served: ASGIApp = BoundedBodies(app)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import math
 import os
 import sqlite3
 import threading
@@ -33,8 +34,14 @@ _UPGRADES = {
     "priority DESC, id); CREATE INDEX job_compute_node ON job (compute_node_id) WHERE compute_node_id IS NOT NULL;",
 }
 _SYNC_SECONDS = 0.05
+# How often the write-ahead log is folded into the file, and from which size on writers do that themselves.
+_FOLD_SECONDS = 1
+_LOG_PAGES = 16_000
 # How long another program may hold the file before a request fails.
 BUSY_SECONDS = 10
+# How long a write may take that others wait for, and after how many steps of SQLite's machine there is a look at that.
+_HURRY_SECONDS = 0.002
+_LOOK_STEPS = 1000
 
 _log = logging.getLogger(__name__)
 
@@ -72,8 +79,9 @@ class Database:
         self.path = path.resolve()
         self._lock = DatabaseLock(self.path)
         self.writer = ThreadPoolExecutor(1, "writer")
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()
         self._patience = BUSY_SECONDS
+        self._hurry_until = math.inf
         self._readers = threading.local()
         try:
             self._connection = self._open()
@@ -81,6 +89,8 @@ class Database:
             self._connection.execute("PRAGMA journal_mode = WAL")
             # No request waits for the disk: _sync does.
             self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+            self._connection.set_progress_handler(self._is_late, _LOOK_STEPS)
             self._lock.make_private()
         except sqlite3.Error as error:
             raise TorcError(
@@ -101,11 +111,34 @@ class Database:
         """
         with self._writing, _transaction(self._connection, "BEGIN IMMEDIATE"):
             yield self._connection
+            self._hurry_until = math.inf  # what is done but for the commit is not thrown away
         self._unsynced.set()
 
     def wait_until(self, deadline: float) -> None:
         """From now on a write that another program's lock holds up fails at this time (of time.monotonic)."""
-        seconds = max(0, round(deadline - time.monotonic()))
+        self._wait(max(0, round(deadline - time.monotonic())))
+
+    @contextlib.contextmanager
+    def hurry(self) -> Iterator[None]:
+        """What this thread writes in the block fails with OperationalError where it would wait or take long."""
+        if not self._writing.acquire(blocking=False):
+            raise sqlite3.OperationalError("another write is under way")
+        try:
+            self._wait(0)
+            self._hurry_until = time.monotonic() + _HURRY_SECONDS
+            yield
+        finally:
+            self._hurry_until = math.inf
+            self._writing.release()
+
+    def _is_late(self) -> bool:
+        """Whether SQLite shall break off; only once, as the transaction is yet to be undone."""
+        late = time.monotonic() > self._hurry_until
+        if late:
+            self._hurry_until = math.inf
+        return late
+
+    def _wait(self, seconds: int) -> None:
         if seconds != self._patience:
             self._connection.execute(f"PRAGMA busy_timeout = {seconds * 1000}")
             self._patience = seconds
@@ -122,9 +155,11 @@ class Database:
 
     def _sync(self) -> None:
         """Bring what was written to the disk, all of it at once, as long as there is something."""
+        connection, folded = self._open(), time.monotonic()
         while True:
             self._unsynced.wait()
             if self._closed:
+                connection.close()
                 return
             self._unsynced.clear()
             try:
@@ -133,6 +168,10 @@ class Database:
             except OSError as error:
                 _log.warning("The database is not safe on the disk (%s); trying again.", error.strerror)
                 self._unsynced.set()
+            if time.monotonic() > folded + _FOLD_SECONDS:
+                with contextlib.suppress(sqlite3.OperationalError):
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                folded = time.monotonic()
             time.sleep(_SYNC_SECONDS)
 
     def close(self) -> None:
@@ -156,8 +195,8 @@ class Database:
 
 @contextlib.contextmanager
 def _transaction(connection: Connection, begin: str) -> Iterator[None]:
-    connection.execute(begin)
     try:
+        connection.execute(begin)
         yield
         connection.execute("COMMIT")
     except BaseException:

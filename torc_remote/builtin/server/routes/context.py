@@ -1,19 +1,18 @@
 """What the routes share: the open database, ids from the URL, bodies that are JSON in earnest."""
 
-import asyncio
 import functools
 import inspect
 import json
 import math
-import time
 from collections.abc import Callable, Coroutine, Iterable
+from contextvars import ContextVar
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 
-from torc_remote.builtin.server.database import BUSY_SECONDS, Database
+from torc_remote.builtin.server.database import Database
 from torc_remote.builtin.server.models import INT64_MAX, INT64_MIN
 from torc_remote.builtin.server.routes import BASE_PATH
 from torc_remote.builtin.server.worker_rights import authorize
@@ -22,6 +21,12 @@ from torc_remote.builtin.server.worker_rights import authorize
 _LONG = 100_000
 # The same with every Python, unlike the depth at which its parser gives up.
 _DEEPEST = 400
+
+# Of a body: what it asks for is probably done in a moment.
+_SHORT = 4096
+
+_take_turn: ContextVar[Callable[[Callable[[], Response]], Coroutine[Any, Any, Response]]] = ContextVar("turn")
+"""How the request under way writes."""
 
 Id = Annotated[int, Path(ge=INT64_MIN, le=INT64_MAX)]
 
@@ -90,7 +95,7 @@ class _StrictRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **settings: Any) -> None:
         if "GET" not in settings["methods"] and not inspect.iscoroutinefunction(endpoint):
-            endpoint = _in_writer(endpoint)
+            endpoint = _in_turn(endpoint)
         super().__init__(path, endpoint, **settings)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -99,23 +104,19 @@ class _StrictRoute(APIRoute):
         async def handle_strictly(request: Request) -> Response:
             strict = _StrictRequest(request.scope, request.receive)
             await authorize(strict)
+            is_short = len(await strict.body()) <= _SHORT
+            _take_turn.set(functools.partial(request.app.state.turns.write, is_short=is_short))
             return await handle(strict)
 
         return handle_strictly
 
 
-def _in_writer(endpoint: Callable[..., Response]) -> Callable[..., Coroutine[Any, Any, Response]]:
-    """All that write take turns in one thread, so that they wait there and leave the others to those that read."""
+def _in_turn(endpoint: Callable[..., Response]) -> Callable[..., Coroutine[Any, Any, Response]]:
+    """All that write take turns (turns.py)."""
 
     @functools.wraps(endpoint)
     async def call(*, db: Database, **arguments: Any) -> Response:
-        deadline = time.monotonic() + BUSY_SECONDS
-
-        def work() -> Response:
-            db.wait_until(deadline)
-            return endpoint(db=db, **arguments)
-
-        return await asyncio.get_running_loop().run_in_executor(db.writer, work)
+        return await _take_turn.get()(functools.partial(endpoint, db=db, **arguments))
 
     return call
 
