@@ -293,9 +293,8 @@ def test_an_input_file_that_is_not_here_is_named_by_create(cli: Cli) -> None:
     (cli.directory / "spec.json").write_text(json.dumps(spec))
     (cli.directory / "here.txt").touch()
     created = cli.run("create", "spec.json")
-    assert created.stderr == (
-        "Input files that are not on this machine, but have to be on the workers': missing.txt\n"
-    )
+    told = "Input files that are not on this machine, seen from the current directory: missing.txt. "
+    assert created.stderr.startswith(told)
     assert created.returncode == 0
 
 

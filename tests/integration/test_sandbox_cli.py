@@ -32,7 +32,8 @@ def test_the_printed_lines_make_the_hosts_usable(environment: dict[str, str], tm
     assert (done.stdout, done.stderr) == (f"{directory}/hosts/sandbox2\n", "")
     again = torc(environment, "start")
     assert again.returncode == 1
-    assert again.stderr == f"Error: A sandbox of 2 hosts runs already in {directory}; stop it first.\n"
+    advice = f"To end it:\n    torc sandbox stop --dir {directory}\n"
+    assert again.stderr == f"Error: A sandbox of 2 hosts runs already in {directory}. {advice}"
 
 
 def test_start_names_the_worker_file_and_a_command_to_try(environment: dict[str, str]) -> None:

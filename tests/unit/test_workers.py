@@ -180,16 +180,17 @@ def test_worker_file_of_windows(tmp_path: Path) -> None:
     assert [worker.stored for worker in read_worker_file(file)] == ["h1", "h2"]
 
 
-def test_empty_worker_file(tmp_path: Path) -> None:
-    file = tmp_path / "workers.txt"
-    file.touch()
-    assert read_worker_file(file) == []
-
-
 def _refusal(path: str | Path) -> str:
     with pytest.raises(WorkerError) as caught:
         read_worker_file(path)
     return str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# none yet\n"])
+def test_a_file_without_workers(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "workers.txt"
+    file.write_text(text)
+    assert _refusal(file) == f"The worker file '{file}' lists no workers."
 
 
 def test_bad_lines_are_reported_together(tmp_path: Path) -> None:

@@ -48,15 +48,16 @@ def list_(app: App, /, workflow_id: int | None, failed: bool, **filters: Any) ->
     print_items(app, found, _columns(hosts), "No results.")
     bad = [result for result in found if result["status"] == "failed"]
     if bad and app.format == "table":
-        say(_where_it_says_why(bad[0]), err=True)
+        say(_where_it_says_why(bad[0], len(bad) - 1), err=True)
 
 
-def _where_it_says_why(result: Json) -> str:
+def _where_it_says_why(result: Json, others: int) -> str:
     """For one of the jobs that failed, as its result says no more than the return code."""
     name = "job_wf{workflow_id}_j{job_id}_r{run_id}_a{attempt_id}.e".format_map({"attempt_id": 1, **result})
+    likewise = f", and likewise of {others} more" if others else ""
     return (
-        f"Why job {result['job_id']} failed is in job_stdio/{name} in the output directory of its worker. To bring it "
-        f"here from a remote one:\n    torc remote collect-logs {result['workflow_id']}"
+        f"Why job {result['job_id']} failed is in job_stdio/{name} in the output directory of its worker{likewise}. "
+        f"To bring that here from remote workers:\n    torc remote collect-logs {result['workflow_id']}"
     )
 
 

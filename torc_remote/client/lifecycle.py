@@ -164,7 +164,8 @@ def ensure_runnable(
         raise TorcError(
             f"Workflow {workflow_id} is {state}. To run it again, reset it first (with --failed-only just the jobs "
             "that failed, were terminated or canceled, and those after them):\n"
-            f"    torc workflows reset-status {workflow_id} --reinitialize"
+            f"    torc workflows reset-status {workflow_id} --reinitialize\n"
+            f"    torc remote run {workflow_id}"
         )
     if not client.is_uninitialized(workflow_id):
         return False
@@ -202,12 +203,15 @@ def _begin_first_run(client: TorcClient, workflow_id: int) -> None:
 
 
 def inputs_elsewhere(client: TorcClient, workflow_id: int) -> str:
-    """The line that says which input files are not on this machine; empty when all are."""
+    """The sentences that say which input files are not on this machine; empty when all are."""
     paths = _files_not_here(client, workflow_id)
     if not paths:
         return ""
     shown = ", ".join(paths[:SHOWN_FILES]) + (", ..." if len(paths) > SHOWN_FILES else "")
-    return f"Input files that are not on this machine, but have to be on the workers': {shown}"
+    return (
+        f"Input files that are not on this machine, seen from the current directory: {shown}. What counts is that "
+        "the workers' machines have them, relative paths from the home directory; nobody has looked there."
+    )
 
 
 def _terminate(client: TorcClient, workflow_id: int, node_id: int, jobs: list[Json]) -> list[Json]:

@@ -146,7 +146,7 @@ def _why_not_host(rest: str) -> str:
 def read_worker_file(path: str | os.PathLike[str]) -> list[WorkerAddress]:
     """Read a worker file: UTF-8 text, one address a line; blank lines and ``#`` comments are skipped.
 
-    Raises WorkerError for a file that can't be read, or that lists its first ten bad lines.
+    Raises WorkerError for a file that can't be read or lists no address, or that lists its first ten bad lines.
     """
     name = os.fspath(path)
     addresses: list[WorkerAddress] = []
@@ -167,6 +167,8 @@ def read_worker_file(path: str | os.PathLike[str]) -> list[WorkerAddress]:
         problems.append(str(error))
     if problems:
         raise WorkerError("\n".join(problems))
+    if not addresses:
+        raise WorkerError(f"The worker file {name!a} lists no workers.")
     return addresses
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import shlex
 import signal
 import subprocess
 import time
@@ -147,7 +148,10 @@ def start(hosts: int, directory: Path | None = None, *, sshd_config: str = "") -
     directory = (directory or files.default_directory()).absolute()
     if old := find(directory):
         state = "runs already" if old.listening() else "was left behind"
-        raise TorcError(f"A sandbox of {old.layout.size} hosts {state} in {directory}; stop it first.")
+        raise TorcError(
+            f"A sandbox of {old.layout.size} hosts {state} in {directory}. To end it:\n"
+            f"    torc sandbox stop --dir {shlex.quote(str(directory))}"
+        )
     files.make_directory(directory)
     sandbox = Sandbox(_new_layout(directory, hosts))
     files.write_marker(sandbox.layout)

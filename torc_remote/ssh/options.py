@@ -110,7 +110,10 @@ def find_ssh_config(text: str | os.PathLike[str] | None) -> Path | None:
         return None
     path = Path(text).expanduser().absolute()
     if not path.is_file() or not os.access(path, os.R_OK):
-        raise TorcError(f"Cannot read the ssh configuration {path} (TORC_REMOTE_SSH_CONFIG).")
+        raise TorcError(
+            f"Cannot read the ssh configuration {path} (TORC_REMOTE_SSH_CONFIG). If it belonged to a sandbox "
+            "that was stopped:\n    unset TORC_REMOTE_SSH_CONFIG"
+        )
     return path
 
 
