@@ -21,11 +21,11 @@ from starlette.types import Message
 
 from tests.conftest import Server, StartServer
 from tests.support import wait_until
-from torc_remote.builtin.server import connections
-from torc_remote.builtin.server.bodies import BoundedBodies
-from torc_remote.builtin.server.database import Database
-from torc_remote.builtin.server.logs import OncePerMinute
-from torc_remote.builtin.server.status import workflow_status
+from torc_remote.builtin.server.http import connections
+from torc_remote.builtin.server.http.bodies import BoundedBodies
+from torc_remote.builtin.server.http.logs import OncePerMinute
+from torc_remote.builtin.server.store.database import Database
+from torc_remote.builtin.server.workflows.status import workflow_status
 from torc_remote.client import api
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings

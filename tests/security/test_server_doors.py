@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import Server, StartServer
-from torc_remote.builtin.server.database import Database
-from torc_remote.builtin.server.routes import data, jobs, lifecycle, records, service, workflows
+from tests.support.server_contract import served
+from torc_remote.builtin.server.store.database import Database
 from torc_remote.errors import TorcError
 
 TORC = Path(sys.executable).with_name("torc")
@@ -41,10 +41,8 @@ def ask(
 
 def every_route() -> Iterator[tuple[str, str]]:
     """Method and path of all that the server serves, and of what it doesn't."""
-    for module in (data, jobs, lifecycle, records, service, workflows):
-        for route in module.router.routes:
-            path = re.sub(r"\{\w+(:path)?\}", "1", route.path.replace("{status}", "ready"))
-            yield from ((method, path) for method in sorted(route.methods))
+    for method, path in sorted(served()):
+        yield method, re.sub(r"\{\w+(:path)?\}", "1", path.replace("{status}", "ready"))
 
 
 def foreign(server: Server) -> list[dict[str, str]]:

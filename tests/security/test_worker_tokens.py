@@ -11,10 +11,9 @@ import pytest
 import requests
 
 from tests.conftest import Server, StartServer
+from tests.support.server_contract import served
 from tests.support.workers import Rest, worker
-from torc_remote.builtin.server.app import ROUTES
-from torc_remote.builtin.server.routes import BASE_PATH
-from torc_remote.builtin.server.worker_rights import RULES
+from torc_remote.builtin.server.access.rights import RULES
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.client.errors import ApiError
@@ -39,14 +38,6 @@ FOR_USERS_ALONE = {
     ("DELETE", "/workflows/{workflow_id}/remote_workers/{worker:path}"),
 }  # fmt: skip
 HARMLESS = {("GET", "/ping"), ("GET", "/version")}
-
-
-def routes() -> set[tuple[str, str]]:
-    return {
-        (method, route.path.removeprefix(BASE_PATH))  # type: ignore[attr-defined]
-        for route in ROUTES
-        for method in route.methods  # type: ignore[attr-defined]
-    }
 
 
 @dataclass
@@ -150,8 +141,8 @@ def bodies(ids: dict[str, int], liar: Host) -> Iterator[object]:
 
 def test_every_route_is_for_workers_or_for_users() -> None:
     """A new one has to be thought about."""
-    assert routes() - RULES.keys() == FOR_USERS_ALONE
-    assert RULES.keys() - routes() == set()
+    assert served() - RULES.keys() == FOR_USERS_ALONE
+    assert RULES.keys() - served() == set()
 
 
 def test_a_hostile_host_harms_nobody_else(server: Server, rest: Rest, client: TorcClient) -> None:
@@ -174,7 +165,7 @@ def test_a_hostile_host_harms_nobody_else(server: Server, rest: Rest, client: To
         ids |= {"requirements_id": rest.jobs(victim.workflow)["j0"]["resource_requirements_id"]}
         before = content(server.database)
         for method, path in sorted(
-            routes() - {("POST", "/compute_nodes")} if victim is neighbour else routes()
+            served() - {("POST", "/compute_nodes")} if victim is neighbour else served()
         ):
             for body in bodies(ids, liar):
                 query = {"workflow_id": victim.workflow, "compute_node_id": victim.node, "max_retries": 9}

@@ -11,6 +11,8 @@ import jsonschema
 import requests
 import yaml
 
+from torc_remote.builtin.server.app import ROUTES
+
 DATA = Path(__file__).parents[1] / "contract_data"
 BASE = "/torc-service/v1"
 NODE = {
@@ -68,6 +70,15 @@ class Caller:
         assert answer.status_code == expect, answer.text
         assert list(violations(method, path, expect, answer.json())) == []
         return answer.json()
+
+
+def served() -> set[tuple[str, str]]:
+    """Method and path, below the base path, of each route of the built-in server."""
+    return {
+        (method, route.path.removeprefix(BASE))  # type: ignore[attr-defined]
+        for route in ROUTES
+        for method in route.methods  # type: ignore[attr-defined]
+    }
 
 
 def traces() -> list[Path]:

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from torc_remote.builtin.server import states
-from torc_remote.builtin.server.claims import claim_fitting
-from torc_remote.builtin.server.data import create_named
-from torc_remote.builtin.server.database import Database, insert
-from torc_remote.builtin.server.jobs import create_jobs
+from torc_remote.builtin.server.data.records import create_named
+from torc_remote.builtin.server.jobs import attempts, dependencies
+from torc_remote.builtin.server.jobs.claims import claim_fitting
+from torc_remote.builtin.server.jobs.records import create_jobs
 from torc_remote.builtin.server.models import (
     Completion,
     ComputeNodeBody,
@@ -18,8 +17,10 @@ from torc_remote.builtin.server.models import (
     ResourceRequirementsBody,
     ResultBody,
 )
-from torc_remote.builtin.server.requirements import create_requirements, default_requirements
-from torc_remote.builtin.server.status import workflow_status
+from torc_remote.builtin.server.resource_requirements.records import create_requirements, default_requirements
+from torc_remote.builtin.server.store.database import Database, insert
+from torc_remote.builtin.server.workflows import lifecycle
+from torc_remote.builtin.server.workflows.status import workflow_status
 
 
 class Workflow:
@@ -55,8 +56,8 @@ class Workflow:
         return create_requirements(self.connection, body)["id"]
 
     def begin(self):
-        states.reset_workflow(self.connection, self.id, force=False)
-        states.initialize(self.connection, self.id, only_uninitialized=False, clear_ephemeral=False)
+        lifecycle.reset_workflow(self.connection, self.id, force=False)
+        lifecycle.initialize(self.connection, self.id, only_uninitialized=False, clear_ephemeral=False)
 
     def another_node(self):
         row = dict(self.connection.execute("SELECT * FROM compute_node WHERE id = ?", [self.node]).fetchone())
@@ -68,7 +69,7 @@ class Workflow:
         return [job["id"] for job in answer["jobs"]]
 
     def start(self, job, node=None):
-        states.start_job(self.connection, job, self.run, node or self.node)
+        attempts.start_job(self.connection, job, self.run, node or self.node)
 
     @property
     def run(self):
@@ -88,10 +89,10 @@ class Workflow:
         )  # fmt: skip
         entry = Completion(job_id=job, status=status, run_id=run_id, result=result)
         row = self.connection.execute("SELECT * FROM workflow WHERE id = ?", [self.id]).fetchone()
-        if why := states.rejection(self.connection, row, entry):
+        if why := attempts.rejection(self.connection, row, entry):
             return why
-        states.complete(self.connection, result)
-        states.unblock(self.connection, self.id, [job])
+        attempts.complete(self.connection, result)
+        dependencies.unblock(self.connection, self.id, [job])
         return ""
 
     def result(self, job, **more):

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from tests.support.server_workflow import open_workflow
-from torc_remote.builtin.server import states
-from torc_remote.builtin.server.claims import claim_next
+from torc_remote.builtin.server.jobs.claims import claim_next
+from torc_remote.builtin.server.workflows import lifecycle
 
 GIB = 2**30
 LABELS = ([], [], ["big"], ["big", "gpu"], ["gpu", "big"])
@@ -119,6 +119,6 @@ def test_many_ready_jobs_make_a_claim_no_slower(workflow):
     fill(workflow, dice, 1000)
     few = claimed_in()
     workflow.jobs(*({"name": f"more{number}", "priority": number % 3} for number in range(4000)))
-    states.initialize(workflow.connection, workflow.id, only_uninitialized=True, clear_ephemeral=False)
+    lifecycle.initialize(workflow.connection, workflow.id, only_uninitialized=True, clear_ephemeral=False)
     many = claimed_in()
     assert many < 1.5 * few, (few, many)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import wait_until
-from torc_remote.builtin.server.database import Database
+from torc_remote.builtin.server.store.database import Database
 
 
 def test_what_was_written_is_brought_to_the_disk_soon(

@@ -3,15 +3,16 @@
 import pytest
 
 from tests.support.server_workflow import Workflow, open_workflow
-from torc_remote.builtin.server import states
-from torc_remote.builtin.server.claims import claim_fitting, claim_next
-from torc_remote.builtin.server.data import create_named
+from torc_remote.builtin.server.data.records import create_named
 from torc_remote.builtin.server.errors import ApiError
-from torc_remote.builtin.server.holders import give_back
+from torc_remote.builtin.server.jobs import attempts
+from torc_remote.builtin.server.jobs.claims import claim_fitting, claim_next
+from torc_remote.builtin.server.jobs.holders import give_back
 from torc_remote.builtin.server.models import (
     FreeResources,
     UserDataBody,
 )
+from torc_remote.builtin.server.workflows import lifecycle
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def test_a_canceled_workflow_gives_no_jobs_and_takes_no_results(workflow):
     held, ready = workflow.jobs({"name": "a"}, {"name": "b"})
     workflow.begin()
     workflow.claim(limit=1)
-    states.cancel_workflow(workflow.connection, workflow.id)
+    lifecycle.cancel_workflow(workflow.connection, workflow.id)
     assert (workflow.status(held), workflow.status(ready)) == ("canceled", "ready")
     assert workflow.summary()["is_complete"]
     free = FreeResources(num_cpus=8, memory_gb=8.0, num_gpus=0, num_nodes=1)
@@ -174,16 +175,16 @@ def test_only_a_claimed_job_starts(workflow):
     job = workflow.job("a")
     workflow.begin()
     with pytest.raises(ApiError, match="invalid status=ready"):
-        states.start_job(workflow.connection, job, 1, workflow.node)
+        attempts.start_job(workflow.connection, job, 1, workflow.node)
     workflow.claim()
     with pytest.raises(ApiError, match="not the current run_id=1"):
-        states.start_job(workflow.connection, job, 2, workflow.node)
+        attempts.start_job(workflow.connection, job, 2, workflow.node)
     with pytest.raises(ApiError, match="Compute node not found"):
-        states.start_job(workflow.connection, job, 1, workflow.node + 1)
-    states.start_job(workflow.connection, job, 1, workflow.node)
+        attempts.start_job(workflow.connection, job, 1, workflow.node + 1)
+    attempts.start_job(workflow.connection, job, 1, workflow.node)
     assert workflow.status(job) == "running"
     with pytest.raises(ApiError, match="invalid status=running"):
-        states.start_job(workflow.connection, job, 1, workflow.node)
+        attempts.start_job(workflow.connection, job, 1, workflow.node)
 
 
 def test_a_claim_names_its_holder(workflow):
@@ -191,7 +192,7 @@ def test_a_claim_names_its_holder(workflow):
     first, second = workflow.jobs({"name": "a"}, {"name": "b"})
     workflow.begin()
     node, other = workflow.node, workflow.another_node()
-    change = lambda *more: states.change_status(workflow.connection, first, "ready", 1, *more)  # noqa: E731  (short)
+    change = lambda *more: attempts.change_status(workflow.connection, first, "ready", 1, *more)  # noqa: E731  (short)
     assert workflow.claim(limit=1, holder=node) == [first]
     assert workflow.claim(limit=1, holder=node, num_cpus=1) == [first], "its answer was lost"
     assert workflow.claim(holder=other) == [second]
@@ -215,12 +216,12 @@ def test_a_claim_of_nobody_knows_whom(workflow):
     job = workflow.job("a")
     workflow.begin()
     workflow.claim()
-    states.change_status(workflow.connection, job, "ready", 1)
+    attempts.change_status(workflow.connection, job, "ready", 1)
     assert workflow.claim() == [job]
     workflow.start(job, workflow.another_node())
     with pytest.raises(ApiError, match="which alone changes it"):
-        states.change_status(workflow.connection, job, "ready", 1)
-    states.change_status(workflow.connection, job, "uninitialized", 1)  # `torc jobs reset-status --force`
+        attempts.change_status(workflow.connection, job, "ready", 1)
+    attempts.change_status(workflow.connection, job, "uninitialized", 1)  # `torc jobs reset-status --force`
     assert "is not running (status=uninitialized)" in workflow.report(job)
 
 
@@ -249,7 +250,7 @@ def test_a_retry_is_done_once(workflow):
     job = workflow.job("a")
     workflow.begin()
     workflow.claim()
-    retry = lambda *more: states.retry(workflow.connection, job, *more)  # noqa: E731  (short)
+    retry = lambda *more: attempts.retry(workflow.connection, job, *more)  # noqa: E731  (short)
     with pytest.raises(ApiError, match="status is pending"):
         retry(1, 9)
     workflow.start(job)
@@ -278,7 +279,7 @@ def test_only_the_attempt_that_runs_can_be_fenced(workflow):
     job, other = workflow.jobs({"name": "a"}, {"name": "b"})
     workflow.begin()
     assert workflow.claim() == [job, other]
-    fence = lambda job=job, **more: states.fence(workflow.connection, workflow.result(job, **more))  # noqa: E731  (short)
+    fence = lambda job=job, **more: attempts.fence(workflow.connection, workflow.result(job, **more))  # noqa: E731  (short)
     refused = lambda why, **more: refuses("Failed to create result record: .*" + why, lambda: fence(**more))  # noqa: E731
     refused("is not running .status=pending")
     workflow.start(job)
@@ -301,8 +302,8 @@ def test_a_fenced_attempt_that_its_worker_gives_back_is_made_again(workflow):
     workflow.begin()
     workflow.claim(holder=workflow.node)
     workflow.start(job)
-    states.fence(workflow.connection, workflow.result(job))
-    states.change_status(workflow.connection, job, "ready", 1, workflow.node)
+    attempts.fence(workflow.connection, workflow.result(job))
+    attempts.change_status(workflow.connection, job, "ready", 1, workflow.node)
     assert workflow.claim(holder=workflow.node) == [job]
     workflow.start(job)
     assert workflow.finish(job, attempt=1) == ""
@@ -318,11 +319,11 @@ def test_a_reset_does_not_touch_jobs_that_a_worker_holds(workflow):
     workflow.begin()
     workflow.claim(limit=1)
     with pytest.raises(ApiError, match="currently running or pending") as refused:
-        states.reset_workflow(workflow.connection, workflow.id, force=False)
+        lifecycle.reset_workflow(workflow.connection, workflow.id, force=False)
     assert refused.value.status == 422
     with pytest.raises(ApiError, match="stop their workers first"):
-        states.reset_jobs(workflow.connection, workflow.id, failed_only=False)
-    states.initialize(workflow.connection, workflow.id, only_uninitialized=False, clear_ephemeral=False)
+        lifecycle.reset_jobs(workflow.connection, workflow.id, failed_only=False)
+    lifecycle.initialize(workflow.connection, workflow.id, only_uninitialized=False, clear_ephemeral=False)
     assert workflow.status(held) == "pending"
 
 
@@ -330,9 +331,9 @@ def test_a_forced_reset_makes_the_way_free_and_shuts_the_old_worker_out(workflow
     job = workflow.job("a")
     workflow.begin()
     workflow.claim()
-    states.reset_workflow(workflow.connection, workflow.id, force=True)
-    assert states.reset_jobs(workflow.connection, workflow.id, failed_only=False) == 1
-    states.initialize(workflow.connection, workflow.id, only_uninitialized=False, clear_ephemeral=False)
+    lifecycle.reset_workflow(workflow.connection, workflow.id, force=True)
+    assert lifecycle.reset_jobs(workflow.connection, workflow.id, failed_only=False) == 1
+    lifecycle.initialize(workflow.connection, workflow.id, only_uninitialized=False, clear_ephemeral=False)
     assert workflow.claim() == [job]
     assert "run_id=1 is not the current run_id=2" in workflow.finish(job, run_id=1)
     assert workflow.finish(job, run_id=2) == ""
@@ -346,9 +347,9 @@ def test_resetting_the_failed_jobs_keeps_what_is_done(workflow):
     workflow.finish(good)
     workflow.finish(bad, 1)
     assert workflow.summary()["total_exec_time_minutes"] == 1.0
-    states.reset_workflow(workflow.connection, workflow.id, force=False)
-    assert states.reset_jobs(workflow.connection, workflow.id, failed_only=True) == 2
-    states.initialize(workflow.connection, workflow.id, only_uninitialized=True, clear_ephemeral=False)
+    lifecycle.reset_workflow(workflow.connection, workflow.id, force=False)
+    assert lifecycle.reset_jobs(workflow.connection, workflow.id, failed_only=True) == 2
+    lifecycle.initialize(workflow.connection, workflow.id, only_uninitialized=True, clear_ephemeral=False)
     assert [workflow.status(job) for job in (good, bad, after)] == ["completed", "ready", "blocked"]
     assert workflow.summary()["total_exec_time_minutes"] == 0.5
     assert workflow.claim() == [bad]
@@ -366,13 +367,13 @@ def test_making_a_job_uninitialized_undoes_what_came_after_it(workflow):
     workflow.finish(bystander)
     workflow.finish(first, 1)
     assert workflow.status(third) == "canceled"
-    states.change_status(workflow.connection, first, "uninitialized", 1)
+    attempts.change_status(workflow.connection, first, "uninitialized", 1)
     assert [workflow.status(job) for job in (first, second, third)] == ["uninitialized"] * 3
     assert workflow.status(bystander) == "completed"
     with pytest.raises(ApiError, match="Use complete_job API instead"):
-        states.change_status(workflow.connection, first, "completed", 1)
+        attempts.change_status(workflow.connection, first, "completed", 1)
     with pytest.raises(ApiError, match="A worker's claim does that"):
-        states.change_status(workflow.connection, first, "running", 1)
+        attempts.change_status(workflow.connection, first, "running", 1)
 
 
 def test_ephemeral_user_data_is_cleared_when_asked(workflow):
@@ -381,7 +382,7 @@ def test_ephemeral_user_data_is_cleared_when_asked(workflow):
         UserDataBody(workflow_id=workflow.id, name="drop", data=[2], is_ephemeral=True),
     ]
     create_named(workflow.connection, "user_data", bodies)
-    states.initialize(workflow.connection, workflow.id, only_uninitialized=False, clear_ephemeral=True)
+    lifecycle.initialize(workflow.connection, workflow.id, only_uninitialized=False, clear_ephemeral=True)
     rows = workflow.connection.execute("SELECT name, data FROM user_data ORDER BY name").fetchall()
     assert [tuple(row) for row in rows] == [("drop", None), ("keep", "[1]")]
 

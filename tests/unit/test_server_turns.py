@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from torc_remote.builtin.server import database as module
-from torc_remote.builtin.server.database import Database
-from torc_remote.builtin.server.turns import Turns
+from torc_remote.builtin.server.store import database as module
+from torc_remote.builtin.server.store.database import Database
+from torc_remote.builtin.server.store.turns import Turns
 
 LONG = "INSERT INTO event (workflow_id, timestamp, data) SELECT 1, value, '' FROM generate"
 NUMBERS = "WITH RECURSIVE generate (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM generate WHERE value < 200000)"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from torc_remote.builtin.server.units import duration_seconds
+from torc_remote.builtin.server.resource_requirements.units import duration_seconds
 
 
 @pytest.mark.parametrize(

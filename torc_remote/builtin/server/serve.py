@@ -11,11 +11,11 @@ from types import FrameType
 import uvicorn
 
 from torc_remote.builtin.server.app import create_app
-from torc_remote.builtin.server.connections import BoundedConnection, raise_file_limit
-from torc_remote.builtin.server.database import Database
-from torc_remote.builtin.server.doors import is_local_only, own_names
-from torc_remote.builtin.server.logs import log_to_stderr
-from torc_remote.builtin.server.routes import BASE_PATH
+from torc_remote.builtin.server.http import BASE_PATH
+from torc_remote.builtin.server.http.connections import BoundedConnection, raise_file_limit
+from torc_remote.builtin.server.http.doors import is_local_only, own_names
+from torc_remote.builtin.server.http.logs import log_to_stderr
+from torc_remote.builtin.server.store.database import Database
 from torc_remote.errors import TorcError, UsageError
 
 _GRACE_SECONDS = 5

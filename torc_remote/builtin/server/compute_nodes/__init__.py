@@ -1,0 +1,1 @@
+"""Compute nodes: the workers that have registered."""

@@ -1,0 +1,1 @@
+"""Jobs: records, dependencies, claims, attempts."""

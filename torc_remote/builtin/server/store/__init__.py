@@ -1,0 +1,1 @@
+"""The database: one file, one writer at a time, rows as records."""

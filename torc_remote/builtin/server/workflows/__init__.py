@@ -1,0 +1,1 @@
+"""Workflows: records, life cycle, summary."""
