@@ -88,13 +88,20 @@ class ScriptHost:
     def popen_start(self) -> "subprocess.Popen[bytes]":
         """As `start`, for tests that end it in its midst: the process is the script's own."""
         arguments = ("42", KEY, "torc_output", "", "1.0.0", "me")
-        text = frame.compose(
-            frame.new_nonce(), self._edited(_parts("start_worker.sh", "start_worker")), arguments
-        )
+        return self._popen("start_worker.sh", arguments, "start_worker", subprocess.DEVNULL)
+
+    def popen_pack(self) -> "subprocess.Popen[bytes]":
+        """As `pack`, for tests that stop listening to it."""
+        return self._popen("pack_logs.sh", self._pack_words(), "fetch_logs", subprocess.PIPE)
+
+    def _popen(
+        self, script: str, arguments: Sequence[str], role: str, stdout: int
+    ) -> "subprocess.Popen[bytes]":
+        text = frame.compose(frame.new_nonce(), self._edited(_parts(script, role)), arguments)
         process = subprocess.Popen(
             self._command(),
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=stdout,
             env={"HOME": os.fspath(self.home), "PATH": self.path},
         )
         assert process.stdin
@@ -176,9 +183,11 @@ class ScriptHost:
         return self.home / ".local/state/torc-remote" / os.uname().nodename / f"42-{key}"
 
     def pack(self, known: str = "", key: str = KEY) -> dict[str, str]:
+        return self.run("pack_logs.sh", *self._pack_words(known, key), role="fetch_logs")
+
+    def _pack_words(self, known: str = "", key: str = KEY) -> list[str]:
         self.meeting = new_meeting(f"torc-logs-42-{key}")
-        words = ["", "0", known, "0", "0", self.meeting.name, self.meeting.file]
-        return self.run("pack_logs.sh", "42", key, *words, role="fetch_logs")
+        return ["42", key, "", "0", known, "0", "0", self.meeting.name, self.meeting.file]
 
     def discard(self) -> dict[str, str]:
         return self.run("discard_archive.sh", self.meeting.name, role="fetch_logs")
