@@ -91,11 +91,18 @@ class ScriptHost:
     def popen_start(self) -> "subprocess.Popen[bytes]":
         """As `start`, for tests that end it in its midst: the process is the script's own."""
         arguments = ("42", KEY, "", "torc_output", "", "1.0.0", "me")
-        text = frame.compose(frame.new_nonce(), self._edited(program("start_worker")), arguments)
+        return self._popen("start_worker", arguments, subprocess.DEVNULL)
+
+    def popen_pack(self) -> "subprocess.Popen[bytes]":
+        """As `pack`, for tests that stop listening to it."""
+        return self._popen("pack_logs", self._pack_words(), subprocess.PIPE)
+
+    def _popen(self, script: str, arguments: Sequence[str], stdout: int) -> "subprocess.Popen[bytes]":
+        text = frame.compose(frame.new_nonce(), self._edited(program(script)), arguments)
         process = subprocess.Popen(
             self._command(),
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=stdout,
             env={"HOME": os.fspath(self.home), "PATH": self.path},
         )
         assert process.stdin
@@ -183,9 +190,11 @@ class ScriptHost:
         return self.home / ".local/state/torc-remote" / os.uname().nodename / f"42-{key}"
 
     def pack(self, known: str = "", key: str = KEY, output_dir: str = "") -> dict[str, str]:
+        return self.run("pack_logs", *self._pack_words(known, key, output_dir))
+
+    def _pack_words(self, known: str = "", key: str = KEY, output_dir: str = "") -> list[str]:
         self.meeting = new_meeting(f"torc-logs-42-{key}")
-        words = [output_dir, "0", known, "0", "0", self.meeting.name, self.meeting.file]
-        return self.run("pack_logs", "42", key, *words)
+        return ["42", key, output_dir, "0", known, "0", "0", self.meeting.name, self.meeting.file]
 
     def discard(self) -> dict[str, str]:
         return self.run("discard_archive", self.meeting.name)

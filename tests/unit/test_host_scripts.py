@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -131,6 +132,30 @@ def test_without_stat_nothing_is_packed(host: ScriptHost, tmp_path: Path) -> Non
     answer = host.pack()
     assert answer["state"] == "failed"
     assert "stat" in answer["msg"]
+
+
+@pytest.mark.parametrize("shell", installed_shells())
+@pytest.mark.parametrize("end", ["deaf", "TERM"])
+def test_an_archive_that_nobody_waits_for_is_removed(host: ScriptHost, shell: str, end: str) -> None:
+    """The command was interrupted, or the link lost, while the host packed."""
+    start_and_end(host)
+    host.shell = shell
+    (host.home / "torc_output/big").write_bytes(os.urandom(200_000))
+    packing, go = host.home / "packing", host.home / "go"
+    wait = f"touch {shlex.quote(str(packing))}; until [ -e {shlex.quote(str(go))} ]; do sleep 0.05; done"
+    host.shim("gzip", f'if [ "$1" = -1 ]; then {wait}; fi\nexec "$real" "$@"')
+    running = host.popen_pack()
+    places = [Path(place, host.meeting.name) for place in ("/tmp", "/var/tmp", host.home)]
+    wait_until(packing.exists, 20)
+    assert [place for place in places if place.exists()]
+    assert running.stdout
+    if end == "deaf":
+        running.stdout.close()
+    else:
+        running.send_signal(signal.SIGTERM)
+    go.touch()
+    running.wait(20)
+    assert not [place for place in places if place.exists()]
 
 
 def test_archives_left_behind_long_ago_are_removed(host: ScriptHost) -> None:

@@ -73,6 +73,9 @@ pack() {
     sweep "$place"
     tmp=$place/$archive_name
     mkdir "$tmp" 2>/dev/null || continue
+    # an archive that nobody waits for any more would lie there until the next sweep
+    trap 'rm -rf "$tmp"; part "$archive_name"' EXIT
+    trap 'exit 1' HUP INT PIPE TERM
     if archive 2>/dev/null && [ -s "$tmp/code" ]; then return; fi
     rm -rf "$tmp"
   done
@@ -128,4 +131,6 @@ else
     fail failed "the archive cannot be fetched: no room for a directory in /tmp, /var/tmp or $library_home"
   }
 fi
-finish packed
+emit state packed
+if emit end 1; then trap - EXIT; fi
+exit 0
