@@ -360,7 +360,10 @@ directory: collected, not deleted, the PID named, exit code 1."""
     await_running(fleet, number)
     refused = fleet.hosts("collect-logs", number, "-l", tmp_path, "--delete", code=1)["sandbox1"]
     assert refused["state"] == "not_deleted"
-    assert f"a worker is still running there (PID {pid}). Stop it first" in refused["reason"]
+    assert (
+        f"a worker is still running there (PID {pid} of workflow {number}). Stop it first: torc remote stop {number}"
+        in refused["reason"]
+    )
     assert any(name.endswith(".o") for name in content(refused["archive"]))
     others = fleet.hosts("delete-logs", ended, code=1)["sandbox1"]
     assert f"PID {pid}" in others["reason"]

@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support import wait_until
@@ -32,9 +32,13 @@ def installed(home: Path, text: str) -> Iterator[None]:
         torc.write_bytes(ours)
 
 
-def sleepers(seconds: str) -> list[str]:
-    """The processes `sleep SECONDS…` that live."""
-    return [title for title in processes.titles() if title.startswith(f"sleep {seconds}")]
+def sleepers(fleet: SandboxFleet, seconds: str) -> list[str]:
+    """The processes `sleep SECONDS…` that live on sandbox1."""
+    titles = []
+    for pid in processes.processes_with(f"HOME={fleet.home('sandbox1')}"):
+        with suppress(OSError):
+            titles.append(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "))
+    return [title for title in titles if title.startswith(f"sleep {seconds}")]
 
 
 def test_39_ignores_sigterm(fleet: SandboxFleet) -> None:
@@ -62,10 +66,10 @@ SIGTERM; other processes of the account stay."""
     tree = "sleep 63101 & setsid sleep 63102 & (trap '' TERM; sleep 63103) & sh -c 'sleep 63104; :' & wait"
     number = fleet.workflow([{"name": "tree", "command": tree}], ["sandbox1"])
     start_worker(fleet, number)
-    wait_until(lambda: len(sleepers("6310")) == 4, 20)
+    wait_until(lambda: len(sleepers(fleet, "6310")) == 4, 20)
     with canary():
         assert "Stopped (PID" in fleet.torc("remote", "stop", number).stdout
-    assert not sleepers("6310")
+    assert not sleepers(fleet, "6310")
     assert jobs(fleet, number) == ["terminated"]
 
 
@@ -80,7 +84,7 @@ as terminated; all is well (exit code 0)."""
     wait_until(lambda: not alive(pids["sandbox1"]))
     stopped = fleet.hosts("stop", number)
     assert {host["jobs_terminated"] for host in stopped.values()} == {1}
-    assert not sleepers("64101")
+    assert not sleepers(fleet, "64101")
     assert jobs(fleet, number) == ["terminated", "terminated"]
     again = fleet.torc("remote", "stop", number).stdout
     assert "[OK] sandbox1: Not running\n" in again
@@ -98,7 +102,7 @@ starts no second one, its logs are not deleted under it, and stop ends it."""
         host = fleet.hosts(command, number)["sandbox1"]
         assert (host["state"], host["pid"]) == (state, pid)
     refused = fleet.torc("remote", "delete-logs", number, code=1).stderr
-    assert f"a worker is still running there (PID {pid})" in refused
+    assert f"a worker is still running there (PID {pid} of workflow {number})" in refused
     stopped = fleet.hosts("stop", number)["sandbox1"]
     assert (stopped["state"], stopped["pid"], stopped["jobs_terminated"]) == ("stopped", pid, 1)
     assert not alive(pid)
@@ -127,7 +131,10 @@ active at the server, and stop tells how many jobs were terminated and how to ru
     await_running(fleet, number)
     said = fleet.torc("remote", "stop", number, "--force")
     assert jobs(fleet, number) == ["terminated", "terminated"]
-    assert "2 job(s) were terminated. To run them again:\n    torc workflows reset-status" in said.stderr
+    assert (
+        "2 job(s) were terminated. To run them again, with those that failed or were canceled:\n    torc workflows"
+        in said.stderr
+    )
     nodes = fleet.torc("-f", "json", "compute-nodes", "list", number).stdout
     assert nodes.count('"is_active": false') == 2
     assert '"is_active": true' not in nodes
