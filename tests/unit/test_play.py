@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from torc_remote.remote import channel
-from torc_remote.remote import play
+from torc_remote.remote import channel, play
 from torc_remote.remote.inventory import WorkflowWorkers, build_inventory
 from torc_remote.remote.play import HostAnswer, PlayError, _Gathered
 from torc_remote.remote.play_process import held_signals
