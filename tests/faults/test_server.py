@@ -3,7 +3,6 @@
 import os
 import signal
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import self_signed
 from tests.support.proxy import Answer, Proxy, cut, proxy, reply
 from tests.support.remote import SandboxFleet
 
@@ -111,30 +111,13 @@ def test_59c_a_redirect_elsewhere(fleet: SandboxFleet, front: Proxy, status: int
     assert PASSWORD not in refused.stderr
 
 
-def certificate(directory: Path, name: str) -> tuple[Path, Path]:
-    key, cert = directory / "key.pem", directory / "cert.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-    ]
-    command += ["-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName={name}"]
-    subprocess.run([*command, "-keyout", key, "-out", cert], check=True, capture_output=True)
-    return key, cert
-
-
 @pytest.fixture
 def tls(fleet: SandboxFleet, tmp_path: Path) -> Iterator[tuple[Proxy, Path]]:
     """The server behind TLS with a private CA, and the CA's certificate."""
-    key, cert = certificate(tmp_path, "IP:127.0.0.1")
+    cert = self_signed(tmp_path)
     with proxy(fleet.url) as running:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(cert, key)
+        context.load_cert_chain(cert)
         running.http.socket = context.wrap_socket(running.http.socket, server_side=True)
         running.scheme = "https"
         yield running, cert

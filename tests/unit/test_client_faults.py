@@ -3,7 +3,6 @@
 import json
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.certificates import self_signed
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings, load_settings
 from torc_remote.client.errors import ApiError, ServerError
@@ -235,13 +235,7 @@ def test_a_ca_file_that_is_missing() -> None:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-signed certificate for 127.0.0.1, with its key in the same file."""
-    directory = tmp_path_factory.mktemp("tls")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=torc"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"]
-    subprocess.run(command, cwd=directory, check=True, capture_output=True)
-    both = directory / "both.pem"
-    both.write_text((directory / "key.pem").read_text() + (directory / "cert.pem").read_text())
-    return both
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 def test_tls(server: FaultyServer, certificate: Path) -> None:

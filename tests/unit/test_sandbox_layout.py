@@ -1,6 +1,5 @@
 """The files of a sandbox, without starting one."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,31 +24,6 @@ def test_addresses_of_a_thousand_hosts_differ_and_are_hosts_addresses() -> None:
         "127.77.3.250",
     ]
     assert hosts[999].name == "sandbox1000"
-
-
-@pytest.mark.parametrize("name", ["sandbox2", "127.77.0.2"])
-def test_ssh_reads_aliases_and_addresses(tmp_path: Path, name: str) -> None:
-    layout = make(tmp_path)
-    files.write_files(layout, "")
-    said = subprocess.run(
-        ["ssh", "-G", "-F", layout.ssh_config, name], capture_output=True, text=True, check=True
-    )
-    options = dict(line.split(" ", 1) for line in said.stdout.splitlines())
-    assert (options["hostname"], options["port"], options["user"]) == ("127.77.0.2", "2200", "alice")
-    assert options["identityfile"] == f"{tmp_path}/user_key"
-    assert options["userknownhostsfile"] == f"{tmp_path}/known_hosts"
-
-
-def test_known_hosts_knows_every_host_of_the_sandbox_only(tmp_path: Path) -> None:
-    (tmp_path / "host_key.pub").write_text("ssh-ed25519 AAAA comment\n")
-    files.write_known_hosts(make(tmp_path))
-    for name, known in (
-        ("[127.77.3.250]:2200", True),
-        ("[127.7.3.250]:2200", False),
-        ("[127.77.0.1]:2201", False),
-    ):
-        argv = ["ssh-keygen", "-F", name, "-f", f"{tmp_path}/known_hosts"]
-        assert (subprocess.run(argv, capture_output=True, check=False).returncode == 0) is known
 
 
 @pytest.mark.parametrize(

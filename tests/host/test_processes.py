@@ -1,23 +1,18 @@
-"""What we read from /proc, on processes and sockets made here."""
+"""How processes and sockets are found and ended, on some that are made here."""
 
 import os
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support import wait_until
 from torc_remote import processes
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.01)
+from torc_remote.processes import Process, descendants
 
 
 @pytest.fixture
@@ -33,19 +28,19 @@ def family() -> Iterator[subprocess.Popen[str]]:
 
 
 def test_descendants_of_every_depth_are_found(family: subprocess.Popen[str]) -> None:
-    until(lambda: len(processes.with_descendants({family.pid})) == 4)
+    wait_until(lambda: len(processes.with_descendants({family.pid})) == 4)
     assert os.getpid() not in processes.with_descendants({family.pid})
 
 
 def test_only_those_of_a_program_can_be_wanted(family: subprocess.Popen[str]) -> None:
-    until(lambda: len(processes.with_descendants({family.pid})) == 4)
+    wait_until(lambda: len(processes.with_descendants({family.pid})) == 4)
     assert len(processes.with_descendants({family.pid}, program="sh")) == 2
     assert len(processes.with_descendants({family.pid}, program="sleep")) == 1
 
 
 def test_the_ended_are_left_out() -> None:
     ended = subprocess.Popen(["true"])
-    until(lambda: processes.with_descendants({ended.pid}) == set())
+    wait_until(lambda: processes.with_descendants({ended.pid}) == set())
     ended.wait()
     assert processes.with_descendants({ended.pid}) == set()
     assert processes.with_descendants(set()) == set()
@@ -56,14 +51,14 @@ def test_names_with_brackets_and_blanks_do_not_confuse(tmp_path: Path) -> None:
     program.symlink_to("/bin/sleep")
     strange = subprocess.Popen([program, "60"])
     try:
-        until(lambda: processes.with_descendants({os.getpid()}) >= {strange.pid})
+        wait_until(lambda: processes.with_descendants({os.getpid()}) >= {strange.pid})
     finally:
         strange.kill()
         strange.wait()
 
 
 def test_marks_are_compared_whole(family: subprocess.Popen[str]) -> None:
-    until(lambda: len(processes.processes_with("MARK=family")) == 4)
+    wait_until(lambda: len(processes.processes_with("MARK=family")) == 4)
     for other in ("MARK=famil", "MARK=familyx", "ARK=family", "MARK"):
         assert processes.processes_with(other) == set()
 
@@ -87,3 +82,39 @@ def test_signals_pass_over_the_gone(family: subprocess.Popen[str]) -> None:
     ended.wait()
     processes.signal_all([ended.pid, family.pid], signal.SIGTERM)
     assert family.wait(10) == -signal.SIGTERM
+
+
+_PARENT = """
+import subprocess, sys, time
+from torc_remote.processes import end_descendants
+children = [
+    ["sleep", "100"],
+    ["setsid", "sh", "-c", "sleep 100 & sleep 100"],
+    ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"],
+    ["sh", "-c", "trap 'sleep 0.3; touch cleaned; exit' TERM; touch ready; while :; do sleep 0.05; done"],
+]
+for command in children:
+    subprocess.Popen(command)
+sys.stdin.readline()
+end_descendants(2)
+print("ended", flush=True)
+sys.stdin.readline()
+"""
+
+
+def living(found: set[Process]) -> set[Process]:
+    return found & descendants(1) | found & descendants(os.getpid())
+
+
+def test_all_descendants_end_after_their_clean_up(tmp_path: Path) -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", _PARENT], cwd=tmp_path, stdin=pipe, stdout=pipe) as parent:
+        assert parent.stdin
+        assert parent.stdout
+        wait_until(lambda: (tmp_path / "ready").exists() and len(descendants(parent.pid)) >= 6)
+        family = descendants(parent.pid)
+        parent.stdin.write(b"\n")
+        parent.stdin.flush()
+        assert parent.stdout.readline() == b"ended\n"
+        assert (tmp_path / "cleaned").exists()
+        wait_until(lambda: not living(family))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.host.test_scripts import live, taken
 from tests.support.host_scripts import HOST, KEY, WORKER, ScriptHost, installed_shells, script_host
-from tests.unit.test_host_scripts import live, taken
 
 # A job's view of its environment.
 TELLING = WORKER.replace("sleep 611 &", 'env -0 >"$HOME/environment"; sleep 611 &')
