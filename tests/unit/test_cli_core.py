@@ -203,6 +203,12 @@ def test_arguments_in_another_order_get_a_hint(
     assert f" is not a valid integer. The order is: {hint}\n" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["remote run", "delete", "status"])
+def test_a_number_that_no_workflow_has(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(cli.torc, "torc", [*command.split(), "9" * 20]) == 2
+    assert f"{'9' * 20} is larger than the ID of any workflow." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("path", [(), ("remote",), ("remote", "run")], ids=" ".join)
 def test_help_fits_a_narrow_terminal(path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")

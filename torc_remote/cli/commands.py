@@ -79,16 +79,22 @@ GLOBAL_OPTIONS = (
 )
 
 
+_LARGEST_ID = 2**63 - 1
+
+
 class _WorkflowId(click.types.IntParamType):
     """A number; whoever gives something else may have another order of the arguments in mind."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            return super().convert(value, param, ctx)
+            number = super().convert(value, param, ctx)
         except click.BadParameter:
             if ctx is None:
                 raise
             self.fail(_wrong_order(str(value), ctx), param, ctx)
+        if number > _LARGEST_ID:
+            self.fail(f"{value} is larger than the ID of any workflow.", param, ctx)
+        return number
 
 
 WORKFLOW_ID = _WorkflowId()

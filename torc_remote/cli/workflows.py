@@ -148,7 +148,7 @@ def cancel(app: App, workflow_id: int | None, no_prompts: bool) -> None:
 
 
 @workflows.command(cls=TorcCommand)
-@click.argument("workflow_ids", type=int, nargs=-1)
+@click.argument("workflow_ids", type=WORKFLOW_ID, nargs=-1)
 @click.option("--no-prompts", is_flag=True, help="Don't ask for confirmation.")
 @click.option("--force", is_flag=True, help="Neither ask nor refuse while workers are active.")
 @pass_app

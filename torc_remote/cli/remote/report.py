@@ -51,6 +51,8 @@ def leave(report: Report) -> None:
 
 def failure(host: HostResult) -> str:
     """Why a host failed; the last lines of a dead worker's log are indented below."""
+    if host.state == "not_deleted" and "archive" in host.details:
+        return f"{host.reason}. The archive is {host.details['archive']}"
     if host.state != "died":
         return host.reason or host.state
     lines = [printable(line) for line in str(host.details.get("log", "")).splitlines()]
