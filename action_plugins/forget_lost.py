@@ -6,7 +6,7 @@ module: forget_lost
 short_description: Let hosts forget what the server was told
 description:
   - A host remembers a worker that was killed until the server was told of it. Here it forgets it.
-  - Few hosts have something to forget, so all are served from one task; a process for each would be for nothing.
+  - One task works on all hosts, also by hand, as few of them have something to forget.
 options:
   needs:
     description: The variable that an earlier task registered, whose answer has C(lost) for such a host.

@@ -166,16 +166,16 @@ class HostTask(PlayTask):
 
     def _task_keys(self) -> dict[str, Any]:
         keys: dict[str, Any] = self._task.dump_attrs()
-        # these mean the task's own there
+        # a task's timeout and retries are not those of the connection, whose options have the same names
         del keys["timeout"], keys["retries"]
         return keys
 
 
 @contextmanager
 def regularly(look: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Call ``look`` again and again, and raise KeyboardInterrupt once the process that waits for this one is gone.
+    """Call ``look`` five times a second; raise KeyboardInterrupt when the parent process, which waits, is gone.
 
-    One within another takes its place meanwhile.
+    Inside of another such block this one's ``look`` replaces the other's until it ends.
     """
     parent = os.getppid()
 
@@ -195,7 +195,7 @@ def regularly(look: Callable[[], None] = lambda: None) -> Iterator[None]:
 
 
 def _summary(lines: Sequence[Mapping[str, Any]]) -> Result:
-    """What Ansible learns of a task that works on all hosts although nobody but Ansible will hear of it."""
+    """The result, for Ansible alone, of a task that works on all hosts in a play by hand."""
     bad = [f"{line['host']}: {line['result'].get('msg')}" for line in lines if line["status"] in answers.BAD]
     changed = any(line["result"].get("changed") for line in lines)
     return {"changed": changed, "failed": bool(bad), "msg": "; ".join(bad)}

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,3 +108,59 @@ def test_the_life_of_a_workflow(become: str, machine: Machine) -> None:
     assert not (home / "torc_output").exists()
     assert not [path for path in files(user) if path.startswith("/tmp/torc-logs-")]
     assert files(other) == untouched
+
+
+LAUNCHED = """
+import sys
+from torc_remote.remote import channel
+channel.path = sys.argv[1]
+from ansible.cli.playbook import PlaybookCLI
+PlaybookCLI.cli_executor(["ansible-playbook", *sys.argv[2:]])
+"""
+"""ansible-playbook as the CLI launches it: one task works on all hosts, and the answers go to a file."""
+
+
+@pytest.fixture
+def passed(machine: Machine) -> Path:
+    """The aliases of two jump hosts, a line for each connection through them. All are the one machine."""
+    machine.allow("NOPASSWD:")
+    config, passed = machine.login.directory / "ssh_config", machine.login.directory / "passed"
+    passed.write_text("")
+    gates = f"Host gate gate2\n  PermitLocalCommand yes\n  LocalCommand echo %n >>{passed}\n"
+    plain = config.read_text().partition("Host account")[2].partition("\n")[2]
+    config.write_text(f"{gates}Host account plain served behind gate gate2\n{plain}")
+    return passed
+
+
+@pytest.mark.parametrize("launched", [False, True], ids=["by hand", "launched"])
+def test_hosts_of_one_play_that_differ(
+    machine: Machine, passed: Path, tmp_path: Path, launched: bool
+) -> None:
+    """Each host has its own user and its own way through a jump host, whichever way the play is scheduled."""
+    become = {"ansible_become": True, "ansible_become_user": machine.service.pw_name}
+    apart: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "served": {**become, "ansible_ssh_common_args": "-o ProxyJump=gate"},
+        "behind": {"ansible_ssh_common_args": "-o ProxyJump=gate2"},
+    }
+    number = machine.fleet.sleeping(list(apart))
+    (tmp_path / "torc.yml").write_text("plugin: torc.remote.torc_workers\n")
+    (tmp_path / "host_vars").mkdir()
+    for host, variables in apart.items():
+        # the script names the path of a program that is not there, which begins with its user's home
+        own = {**variables, "torc_executable": f"of-{host}"}
+        (tmp_path / f"host_vars/{host}.yml").write_text(yaml.safe_dump(own))
+    role = {"role": "torc.remote.version_check", "vars": {"torc_workflow_id": number}}
+    play = {"hosts": f"torc_workflow_{number}", "gather_facts": False, "roles": [role]}
+    (tmp_path / "site.yml").write_text(yaml.safe_dump([play]))
+    answers = tmp_path / "answers"
+    answers.touch()
+    way = ["python", "-c", LAUNCHED, str(answers)] if launched else ["ansible-playbook"]
+    with tempfile.TemporaryDirectory() as runtime:  # no connection is open yet
+        environment = {**machine.fleet.env(), "XDG_RUNTIME_DIR": runtime}
+        done = run_ansible(*way, "-i", "torc.yml", "site.yml", cwd=tmp_path, env=environment)
+    text = done.stdout + done.stderr + answers.read_text()
+    for host in apart:
+        user = machine.service if host == "served" else machine.login.user
+        assert f"there is no executable file {user.pw_dir}/of-{host} on this host" in text, text
+    assert {*passed.read_text().split()} == {"gate", "gate2"}

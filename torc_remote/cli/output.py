@@ -57,7 +57,8 @@ def print_items(app: "App", items: Sequence[Json], columns: Columns, empty: str)
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> str:
     """Aligned columns, two blanks apart; cut down to ``width`` cells of the terminal, the widest column first.
 
-    Where that can't be done, a block of lines for each row.
+    Where that can't be done, a block of lines for each row. (rich's tables have neither such blocks nor this order of
+    cutting, and importing them takes longer than the rest of most commands; only its width of characters is used.)
     """
     cells = [[printable(cell) for cell in row] for row in (headings, *rows)]
     widths = [max(_width(row[column]) for row in cells) for column in range(len(headings))]

@@ -34,7 +34,7 @@ _LOST = re.compile(
     r"|Read from remote host .*|Connection closed\.?|Connection (?:closed|reset) by .*"
     r"|Shared connection to \S+ closed\.|Broken pipe"
 )
-# Both sum up what stands on the line before.
+# Lines that only sum up the line before them, which has the reason.
 _BAD_OPTIONS = re.compile(r".+: terminating, \d+ bad configuration options")
 # A shell's complaint about a file, which may come from the host, has a colon before the line's number.
 _BAD_CONFIGURATION = re.compile(
@@ -46,9 +46,9 @@ _NO_SESSION = re.compile(r"mux_client_request_session: session request failed: (
 _ENDED_AFTER_LOGIN = re.compile(
     r"muxclient: master hello exchange failed|mux_client_request_(alive|session): .*"
 )
-# Said before there is a session: (words, may it be over in a second?)
+# What ssh says when it opened no session, so that nothing ran on the host. True: another try in a second makes sense.
 _NEVER_RAN = (
-    # TCP has tried for the whole ConnectTimeout by itself
+    # not again: ssh has waited for the whole ConnectTimeout already
     (re.compile(r"(?:ssh: )?connect to (?:host|address) .*: (?:Connection|Operation) timed out"), False),
     (re.compile(r"(?:ssh: )?connect to (?:host|address) .*"), True),
     (re.compile(r"(?:ssh: )?Could not resolve hostname .*: Temporary failure .*"), True),
@@ -58,13 +58,13 @@ _NEVER_RAN = (
     (re.compile(r"No \S+ host key is known for .*|Host key verification failed\.?"), False),
     (re.compile(r"Unable to negotiate .*|.*Too many authentication failures|banner exchange: .*"), False),
 )
-# Said before the line that ends the connection, by ssh itself or by the host's PAM.
+# Lines of ssh or of the host's PAM that give the true reason; after them comes a line that only says that it ended.
 _TELLING = re.compile(
     r"Load key .*|no such identity: .*|Permissions \S+ for .* are too open\.|subsystem request failed on channel \d+"
     r"|Your account has expired.*|Account .* has expired.*|.*Password change required but no TTY available\."
     r"|No user exists for uid \d+|System is booting up\..*|sign_and_send_pubkey: .*"
 )
-# What else to say than ssh does: (its words, what to do)
+# Advice to add to a reason of ssh's.
 _ADVICE = (
     (
         re.compile(r".*Too many authentication failures"),
@@ -74,7 +74,8 @@ _ADVICE = (
     (re.compile(r".*Password change required .*"), "log in with ssh and change it"),
 )
 _CHANGED_KEY = "REMOTE HOST IDENTIFICATION HAS CHANGED"
-# What ssh advises to run. The line may be a host's own, and users are told to run it.
+# ssh's advice how to remove an old host key. Users copy it from our message, and a host could print such a line itself:
+# so nothing but this very command with plain names is taken over.
 _REMOVAL = re.compile(r"""ssh-keygen -f (['"])[^'"`$\\;&|<>]+\1 -R (['"])[A-Za-z0-9._:\[\]%,-]+\2""")
 
 

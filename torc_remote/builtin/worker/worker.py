@@ -37,7 +37,7 @@ FAREWELL_SECONDS = 5.0
 TORC_DEFAULT_IDLE_SECONDS = 90
 """What torc's client sends when the user did not choose (torc wire 2.1): it counts as not chosen."""
 SESSION_STOP_SECONDS = 0.3
-"""Who stops the whole session signals the worker when it signals the jobs: the time between the two at most."""
+"""A job that ended by SIGTERM may have got it from a `stop`, which signals the worker too: so long to wait for that."""
 _NO_DATA = "the workflow was deleted, or the database is another one"
 CANNOT_EXECUTE = 126
 """Return code of a job that could not be started, as shells have it."""

@@ -1,9 +1,9 @@
 # shellcheck shell=sh
 # Which compute nodes of the server are a worker's, as far as its launch log tells (torc wire 4.4).
 #
-# The controller tells the server that they are gone. But the answer may be lost, or the controller die, after a start
-# has replaced the record or a deletion has removed the log. So the lines stay in the file `lost` beside the record,
-# until the next script in the play, which only comes when the server was told, removes it.
+# The controller tells the server that they are gone. Should it die before that, nothing here could say so a second time:
+# a start replaces the record, and a deletion removes the log. So both keep the lines in the file `lost` beside the
+# record first. A later script of the same play removes it; it runs only after the server was told.
 
 held=
 

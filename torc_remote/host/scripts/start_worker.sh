@@ -68,8 +68,8 @@ end_left_behind() {
 ($(named "$(remaining)"))"
 }
 
-# The output directory may hold other people's files: a marker says which workflows use it and, from the first moment,
-# whether we made it.
+# prepare_output: sets `output`, the path of the output directory, and `created`, 1 where we made it. The directory may
+# hold other people's files: a marker says which workflows use it and, from the first moment, whether we made it.
 prepare_output() {
   absolute "$output_dir"
   while [ "$located" != / ] && [ "$located" != "${located%/}" ]; do located=${located%/}; done
@@ -108,6 +108,7 @@ refuse_output() {
 Name a directory of your own with --output-dir"
 }
 
+# use_own_subdirectory: sets `output` and `created` for a directory below, as another server's workflow uses this one
 use_own_subdirectory() {
   [ -d "server-$key" ] || mark "holds $workflow $key $name"
   output=$output/server-$key
@@ -130,6 +131,7 @@ prepare_ca() {
   export TORC_TLS_CA_CERT="$dir/ca.pem"
 }
 
+# prepare_log: sets `log`, the worker's launch log, and `offset`, its size before this start
 prepare_log() {
   log=$output/torc_worker_${workflow}_${name}_$key.log
   plain_file "$log" || fail failed "the log $log is no regular file"
@@ -137,7 +139,8 @@ prepare_log() {
   offset=$(wc -c <"$log" | tr -d ' ')
 }
 
-# The launch's ticket, which holds the record's beginning.
+# prepare_record: sets `launch`, the name of this launch, and makes its ticket (see lock.sh), which holds the first lines
+# of the record
 prepare_record() {
   [ "$exit_code" = 0 ] || keep_nodes || fail failed "cannot write $dir/lost (is the disk full?)"
   know_boot
