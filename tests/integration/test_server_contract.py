@@ -4,33 +4,12 @@ import pytest
 import requests
 
 from tests.support import wait_until
-from tests.support.server_contract import description, violations
+from tests.support.server_contract import NODE, RESULT, Caller, description
 
-NODE = {
-    "hostname": "h", "pid": 7, "start_time": "2026-01-01T00:00:00Z", "num_cpus": 1, "memory_gb": 1.5, "num_gpus": 0,
-    "num_nodes": 1, "compute_node_type": "local", "labels": ["big"],
-}  # fmt: skip
 LISTS = [
     "/jobs", "/files", "/user_data", "/results", "/compute_nodes", "/resource_requirements",
     "/scheduled_compute_nodes", "/slurm_schedulers",
 ]  # fmt: skip
-RESULT = {"run_id": 1, "return_code": 0, "exec_time_minutes": 0.1, "completion_time": "2026-01-01T00:01:00Z"}
-
-
-class Caller:
-    """Sends requests and holds each answer against the description."""
-
-    def __init__(self, url):
-        self.url = url
-
-    def __call__(self, method, path, body=None, expect=200, **query):
-        texts = {
-            name: str(value).lower() if isinstance(value, bool) else value for name, value in query.items()
-        }
-        answer = requests.request(method, f"{self.url}{path}", json=body, params=texts, timeout=5)
-        assert answer.status_code == expect, answer.text
-        assert list(violations(method, path, expect, answer.json())) == []
-        return answer.json()
 
 
 @pytest.fixture(scope="module")

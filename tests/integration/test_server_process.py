@@ -186,8 +186,8 @@ def test_a_second_server_on_one_database_is_refused(server):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("PRAGMA user_version = 99; CREATE TABLE t (a);", "has schema version 99, this server needs 3"),
-        ("CREATE TABLE workflow (id);", "has schema version 0, this server needs 3"),
+        ("PRAGMA user_version = 99; CREATE TABLE t (a);", "has schema version 99, this server needs 4"),
+        ("CREATE TABLE workflow (id);", "has schema version 0, this server needs 4"),
     ],
 )
 def test_a_database_of_another_program_is_refused(tmp_path, content, reason):

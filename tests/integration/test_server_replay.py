@@ -17,7 +17,7 @@ import requests
 from tests.support.server_contract import exchanges, traces, violations
 
 # Endpoints that the built-in server refuses or answers empty.
-NOT_OURS = re.compile(r"(/workflows/\d+)?/(ro_crate_entities|events)")
+NOT_OURS = re.compile(r"(/workflows/\d+)?/ro_crate_entities")
 
 AT_ONCE = "torc unblocks by a timer, the built-in server with the completion"
 ELSEWHERE = "lists workflows of conversations that were not kept"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.test_server_contract import *  # noqa: F403  # its tests and fixtures are what runs here
+from tests.integration.test_server_requeue import *  # noqa: F403  # and these
 from tests.interop.conftest import StartTorcServer
 from tests.support.native import TorcServer
 

@@ -31,7 +31,9 @@ FOR_USERS_ALONE = {
     ("GET", "/tasks/{task_id}"), ("POST", "/bulk_jobs"), ("POST", "/bulk_files"), ("POST", "/bulk_user_data"),
     ("GET", "/user_data"), ("GET", "/user_data/{user_data_id}"), ("PUT", "/user_data/{user_data_id}"),
     ("POST", "/resource_requirements"), ("DELETE", "/compute_nodes/{node_id}"), ("GET", "/results"),
-    ("GET", "/results/{result_id}"), ("GET", "/workflows/{workflow_id}/remote_workers"),
+    ("GET", "/results/{result_id}"),
+    ("POST", "/results"), ("GET", "/events"), ("POST", "/events"),
+    ("GET", "/workflows/{workflow_id}/remote_workers"),
     ("POST", "/workflows/{workflow_id}/remote_workers"), ("POST", "/workflows/{workflow_id}/worker_tokens"),
     ("DELETE", "/workflows/{workflow_id}/remote_workers/{worker:path}"),
 }  # fmt: skip
@@ -136,6 +138,8 @@ def bodies(ids: dict[str, int], liar: Host) -> Iterator[object]:
         "path": "/x",
         "host": "x",
         "is_active": False,
+        "timestamp": 1,
+        "data": {"category": "x"},
     }
     yield {"jobs": [{**workflow, "name": "evil", "command": "touch /tmp/evil"}]}
     yield {"files": [{**workflow, "name": "evil", "path": "x"}]}

@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import requests
 import yaml
 
 DATA = Path(__file__).parents[1] / "contract_data"
 BASE = "/torc-service/v1"
+NODE = {
+    "hostname": "h", "pid": 7, "start_time": "2026-01-01T00:00:00Z", "num_cpus": 1, "memory_gb": 1.5, "num_gpus": 0,
+    "num_nodes": 1, "compute_node_type": "local", "labels": ["big"],
+}  # fmt: skip
+RESULT = {"run_id": 1, "return_code": 0, "exec_time_minutes": 0.1, "completion_time": "2026-01-01T00:01:00Z"}
 
 
 @functools.cache
@@ -43,6 +49,25 @@ def violations(method: str, path: str, status: int, body: Any) -> Iterator[str]:
     checker = jsonschema.Draft202012Validator({**schema, "components": description()["components"]})
     for error in checker.iter_errors(body):
         yield f"{method} {path} {status} {error.json_path}: {error.message}"
+
+
+class Caller:
+    """Sends requests and holds each answer against the description."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __call__(
+        self, method: str, path: str, body: object = None, expect: int = 200, **query: object
+    ) -> Any:
+        texts = {
+            name: str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in query.items()
+        }
+        answer = requests.request(method, f"{self.url}{path}", json=body, params=texts, timeout=5)
+        assert answer.status_code == expect, answer.text
+        assert list(violations(method, path, expect, answer.json())) == []
+        return answer.json()
 
 
 def traces() -> list[Path]:

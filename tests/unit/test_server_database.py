@@ -29,10 +29,12 @@ def test_a_database_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "torc.db"
     Database(path).close()
     old = sqlite3.connect(path)
-    old.executescript("DROP TABLE job_input; DROP TABLE worker_token; PRAGMA user_version = 1;")
+    tables = ("job_input", "worker_token", "event")
+    old.executescript("".join(f"DROP TABLE {table};" for table in tables) + "PRAGMA user_version = 1;")
     old.close()
     database = Database(path)
     with database.read() as connection:
-        assert connection.execute("SELECT count(*) FROM job_input").fetchone()[0] == 0
+        for table in tables:
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0
     database.close()
     Database(path).close()

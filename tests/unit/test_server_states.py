@@ -83,10 +83,9 @@ class Workflow:
 
     def report(self, job, return_code=0, status=None, run_id=1, node=None, attempt=None):
         status = status or ("failed" if return_code else "completed")
-        result = ResultBody(
-            job_id=job, workflow_id=self.id, run_id=run_id, compute_node_id=node or self.node, attempt_id=attempt,
-            return_code=return_code,
-            exec_time_minutes=0.5, completion_time="2026-01-01T00:01:00Z", status=status,
+        result = self.result(
+            job, run_id=run_id, compute_node_id=node or self.node, attempt_id=attempt, return_code=return_code,
+            status=status,
         )  # fmt: skip
         entry = Completion(job_id=job, status=status, run_id=run_id, result=result)
         row = self.connection.execute("SELECT * FROM workflow WHERE id = ?", [self.id]).fetchone()
@@ -95,6 +94,15 @@ class Workflow:
         states.complete(self.connection, result)
         states.unblock(self.connection, self.id, [job])
         return ""
+
+    def result(self, job, **more):
+        values = {"workflow_id": self.id, "run_id": 1, "compute_node_id": self.node, "return_code": 143}
+        values |= {
+            "exec_time_minutes": 0.5,
+            "completion_time": "2026-01-01T00:01:00Z",
+            "status": "terminated",
+        }
+        return ResultBody(job_id=job, **values | more)
 
     def status(self, job):
         return self.connection.execute("SELECT status FROM job WHERE id = ?", [job]).fetchone()[0]
@@ -362,6 +370,46 @@ def test_a_retry_is_done_once(workflow):
     retry(1, 3)
     row = workflow.connection.execute("SELECT status, attempt_id, origin FROM job").fetchone()
     assert tuple(row) == ("ready", 3, "retry")
+
+
+def test_only_the_attempt_that_runs_can_be_fenced(workflow):
+    """A controller whose knowledge is old does no harm to what other workers do meanwhile."""
+    job, other = workflow.jobs({"name": "a"}, {"name": "b"})
+    workflow.begin()
+    assert workflow.claim() == [job, other]
+    fence = lambda job=job, **more: states.fence(workflow.connection, workflow.result(job, **more))  # noqa: E731  (short)
+    refused = lambda why, **more: refuses("Failed to create result record: .*" + why, lambda: fence(**more))  # noqa: E731
+    refused("is not running .status=pending")
+    workflow.start(job)
+    refused("runs on compute node", compute_node_id=workflow.another_node())
+    refused("is at attempt 1, not at 2", attempt_id=2)
+    refused("not the current run_id", run_id=2)
+    refused("status=ready is not a completion status", status="ready")
+    foreign = Workflow(workflow.connection)
+    refused("is in another workflow", workflow_id=foreign.id)
+    fence()
+    refused("attempt 1 has a result already")
+    assert "attempt 1 has a result already" in workflow.finish(job)
+    workflow.start(other)
+    assert workflow.finish(other) == ""
+    refused("already complete", job=other)
+
+
+def test_a_fenced_attempt_that_its_worker_gives_back_is_made_again(workflow):
+    job = workflow.job("a")
+    workflow.begin()
+    workflow.claim(holder=workflow.node)
+    workflow.start(job)
+    states.fence(workflow.connection, workflow.result(job))
+    states.change_status(workflow.connection, job, "ready", 1, workflow.node)
+    assert workflow.claim(holder=workflow.node) == [job]
+    workflow.start(job)
+    assert workflow.finish(job, attempt=1) == ""
+
+
+def refuses(why, call):
+    with pytest.raises(ApiError, match=why):
+        call()
 
 
 def test_a_reset_does_not_touch_jobs_that_a_worker_holds(workflow):

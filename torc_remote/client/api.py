@@ -187,9 +187,13 @@ class TorcClient:
         """From pending to running, on this compute node."""
         return self._put(f"/jobs/{job_id}/start_job/{run_id}/{node_id}")
 
-    def retry_job(self, job_id: int, run_id: int, max_retries: int) -> Json:
-        """From running, failed or terminated to ready, while the attempt is below ``max_retries`` (torc wire 4.2)."""
-        return self._post(f"/jobs/{job_id}/retry/{run_id}", {"max_retries": max_retries})
+    def retry_job(self, job_id: int, run_id: int, max_retries: int, node_id: int | None = None) -> Json:
+        """From running, failed or terminated to ready, while the attempt is below ``max_retries`` (torc wire 4.2).
+
+        With ``node_id`` the built-in server refuses unless the job is on this compute node; torc's own does not look.
+        """
+        params = {"max_retries": max_retries, "compute_node_id": node_id}
+        return self._post(f"/jobs/{job_id}/retry/{run_id}", params)
 
     def block_job(self, job_id: int, run_id: int) -> Json:
         """From canceled to blocked: the job waits again for those that it depends on."""
@@ -204,6 +208,23 @@ class TorcClient:
     def list_results(self, workflow_id: int, **filters: Any) -> list[Json]:
         """``filters``: job_id, run_id, return_code, status, compute_node_id, all_runs, limit, ..."""
         return self._list("/results", {"workflow_id": workflow_id} | filters)
+
+    def create_result(self, result: Json) -> Json:
+        """A result for a running job's attempt, which ends nothing: the worker's own comes too late then.
+
+        An attempt has one result: the server answers 500 to a second one.
+        """
+        return self._post("/results", json=result)
+
+    # -- events
+
+    def create_event(self, workflow_id: int, data: Json) -> Json:
+        """Note what happened; the server adds ``id`` and ``timestamp`` (milliseconds since 1970)."""
+        return self._post("/events", json={"workflow_id": workflow_id, "timestamp": 0, "data": data})
+
+    def list_events(self, workflow_id: int, **filters: Any) -> list[Json]:
+        """``filters``: category (that of the data), after_timestamp, limit, ..."""
+        return self._list("/events", {"workflow_id": workflow_id} | filters)
 
     # -- compute nodes: the workers that registered
 

@@ -17,7 +17,7 @@ from torc_remote.builtin.server.errors import not_found
 from torc_remote.builtin.server.private_files import DatabaseLock
 from torc_remote.errors import TorcError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # What brings a database of an older version to the next one.
 _UPGRADES = {
     1: "CREATE TABLE job_input (job_id INTEGER PRIMARY KEY REFERENCES job ON DELETE CASCADE, "
@@ -26,6 +26,9 @@ _UPGRADES = {
     "workflow_id INTEGER NOT NULL REFERENCES workflow ON DELETE CASCADE, host TEXT NOT NULL, "
     "hash TEXT NOT NULL UNIQUE, run_id INTEGER, compute_node_id INTEGER) STRICT; "
     "CREATE INDEX worker_token_workflow ON worker_token (workflow_id);",
+    3: "CREATE TABLE event (id INTEGER PRIMARY KEY AUTOINCREMENT, "
+    "workflow_id INTEGER NOT NULL REFERENCES workflow ON DELETE CASCADE, timestamp INTEGER NOT NULL, "
+    "data TEXT NOT NULL) STRICT; CREATE INDEX event_workflow ON event (workflow_id);",
 }
 _SYNC_SECONDS = 0.05
 # How long another program may hold the file before a request fails.

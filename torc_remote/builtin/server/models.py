@@ -185,6 +185,14 @@ class ResultBody(Body):
     avg_cpu_percent: Number | None = None
 
 
+class EventBody(Body):
+    """POST /events; the server's own time counts, not that of the body."""
+
+    workflow_id: Int64
+    timestamp: Int64
+    data: Any
+
+
 class Completion(Body):
     """One entry of POST /workflows/{id}/batch_complete_jobs."""
 

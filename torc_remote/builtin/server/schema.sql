@@ -175,6 +175,14 @@ CREATE TABLE task (
 ) STRICT;
 CREATE INDEX task_workflow ON task (workflow_id);
 
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    workflow_id INTEGER NOT NULL REFERENCES workflow ON DELETE CASCADE,
+    timestamp INTEGER NOT NULL,  -- milliseconds since 1970
+    data TEXT NOT NULL
+) STRICT;
+CREATE INDEX event_workflow ON event (workflow_id);
+
 -- credentials of single workers; run and compute node are known once the worker is registered
 CREATE TABLE worker_token (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

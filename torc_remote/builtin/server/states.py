@@ -11,6 +11,7 @@ from typing import Any
 from torc_remote.builtin.server.clock import now
 from torc_remote.builtin.server.database import Connection, Record, find, insert, record, update
 from torc_remote.builtin.server.errors import invalid, wrong_state
+from torc_remote.builtin.server.events import create_event
 from torc_remote.builtin.server.holders import check_holder, check_node
 from torc_remote.builtin.server.inputs import changed_jobs, remember_inputs
 from torc_remote.builtin.server.models import Completion, ResultBody
@@ -231,11 +232,13 @@ def change_status(
     _check_run(connection, job["workflow_id"], run_id)
     if compute_node_id is not None or (job["status"] in HELD and status != "uninitialized"):
         check_holder(job, compute_node_id)
-    attempt_id = job["attempt_id"]
+    kept = {"attempt_id": job["attempt_id"]}
     connection.execute(f"UPDATE job SET {_RESET} WHERE id = ?", [job_id])
-    update(connection, "job", job_id, {"status": status, "attempt_id": attempt_id})
     if status == "uninitialized":
         _reset_downstream(connection, job_id)
+    else:
+        kept["result_id"] = None  # or the attempt, which is to be made again, would count as fenced
+    update(connection, "job", job_id, {"status": status, **kept})
 
 
 def retry(
@@ -243,8 +246,8 @@ def retry(
 ) -> None:
     """Make a job ready for another attempt, if it has had fewer than `max_retries`: so only one of two callers does it.
 
-    What was canceled because of it stays so. Raises 422 unless it is running, failed or terminated, and, where a
-    compute node is named, unless that holds it.
+    What was canceled because of it stays so. An event tells of it, as torc's does. Raises 422 unless the job is
+    running, failed or terminated, and, where a compute node is named, unless that holds it.
     """
     job = find(connection, "job", job_id)
     _check_run(connection, job["workflow_id"], run_id)
@@ -259,6 +262,11 @@ def retry(
         raise invalid(f"Job cannot be retried: attempt_id={attempt_id} >= max_retries={max_retries}")
     again = {"status": "ready", "attempt_id": attempt_id + 1, "origin": job["origin"] or "retry"}
     update(connection, "job", job_id, {**again, "start_time": None, "compute_node_id": None, "run_id": None})
+    attempts = {"previous_attempt": attempt_id, "new_attempt": attempt_id + 1}
+    names = {"job_id": job_id, "job_name": job["name"], "run_id": run_id}
+    message = f"Job with name = {job['name']} retried: attempt {attempt_id} -> {attempt_id + 1}"
+    event = {"event_type": "job_retried", **names, **attempts, "message": message}
+    create_event(connection, job["workflow_id"], event)
 
 
 def _reset_downstream(connection: Connection, job_id: int) -> None:
@@ -283,10 +291,16 @@ def rejection(connection: Connection, workflow: sqlite3.Row, entry: Completion) 
     told = (result.job_id, result.workflow_id, result.run_id, result.status)
     if told != (entry.job_id, workflow["id"], entry.run_id, entry.status):
         return f"{prefix}: the result names another job, workflow, run or status"
+    return _not_running(workflow, job, result) or _fenced(connection, job)
+
+
+def _not_running(workflow: sqlite3.Row, job: sqlite3.Row, result: ResultBody) -> str:
+    """Why this is no result of the job's attempt that runs now, or an empty text."""
+    prefix = f"job_id={job['id']}"
     if job["status"] in COMPLETE:
         return f"{prefix} is already complete with status={job['status']}"
-    if entry.run_id != workflow["run_id"]:
-        return f"{prefix}: run_id={entry.run_id} is not the current run_id={workflow['run_id']}"
+    if result.run_id != workflow["run_id"]:
+        return f"{prefix}: run_id={result.run_id} is not the current run_id={workflow['run_id']}"
     if job["status"] != "running":
         return f"{prefix} is not running (status={job['status']})"
     if result.compute_node_id != job["compute_node_id"]:
@@ -294,6 +308,35 @@ def rejection(connection: Connection, workflow: sqlite3.Row, entry: Completion) 
     if result.attempt_id not in (None, job["attempt_id"]):
         return f"{prefix} is at attempt {job['attempt_id']}, not at {result.attempt_id}"
     return ""
+
+
+def _fenced(connection: Connection, job: sqlite3.Row) -> str:
+    """Why no result of the running attempt is taken any more, or an empty text."""
+    made = "SELECT EXISTS (SELECT 1 FROM result WHERE id = ? AND run_id = ? AND attempt_id = ?)"
+    attempt = [job["result_id"], job["run_id"], job["attempt_id"]]
+    if connection.execute(made, attempt).fetchone()[0]:
+        return f"job_id={job['id']}: attempt {job['attempt_id']} has a result already"
+    return ""
+
+
+def fence(connection: Connection, body: ResultBody) -> Record:
+    """Store a result for the attempt of a job that runs, which goes on running: only a retry ends the attempt then.
+
+    So the worker's own result comes too late. Raises 404, and torc's 500 where the job does not run so.
+    """
+    workflow = find(connection, "workflow", body.workflow_id)
+    job = find(connection, "job", body.job_id)
+    result = body.model_copy(update={"attempt_id": 1 if body.attempt_id is None else body.attempt_id})
+    why = "" if job["workflow_id"] == workflow["id"] else f"job_id={job['id']} is in another workflow"
+    if result.status not in COMPLETE:
+        why = f"status={result.status} is not a completion status"
+    why = why or _not_running(workflow, job, result) or _fenced(connection, job)
+    if why:
+        raise wrong_state(f"Failed to create result record: {why}")
+    values = result.given()
+    result_id = insert(connection, "result", values)
+    update(connection, "job", job["id"], {"result_id": result_id})
+    return {"id": result_id, **values}
 
 
 def complete(connection: Connection, result: ResultBody) -> None:

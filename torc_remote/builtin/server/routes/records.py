@@ -1,4 +1,4 @@
-"""The plain records of a workflow: resource requirements, compute nodes, results, remote workers."""
+"""The plain records of a workflow: resource requirements, compute nodes, results, events, remote workers."""
 
 from typing import Annotated
 
@@ -7,18 +7,22 @@ from fastapi.responses import JSONResponse
 
 from torc_remote.builtin.server.database import find, insert, record, update
 from torc_remote.builtin.server.errors import ApiError, invalid, not_served
+from torc_remote.builtin.server.events import create_event
 from torc_remote.builtin.server.holders import give_back
 from torc_remote.builtin.server.listing import IntQuery, PageQuery, fetch_page
 from torc_remote.builtin.server.models import (
     INT64_MAX,
     INT64_MIN,
     ComputeNodeBody,
+    EventBody,
     JobStatus,
     ResourceRequirementsBody,
+    ResultBody,
     WorkerTokenBody,
 )
 from torc_remote.builtin.server.requirements import create_requirements, requirements_view
 from torc_remote.builtin.server.routes.context import Db, Id, new_router
+from torc_remote.builtin.server.states import fence
 from torc_remote.builtin.server.worker_tokens import issue, register, revoke
 
 router = new_router()
@@ -138,10 +142,42 @@ def list_results(
         return JSONResponse(fetch_page(connection, "result", conditions, page, extra=with_name))
 
 
+@router.post("/results")
+def create_result(db: Db, body: ResultBody) -> JSONResponse:
+    """The answer to a worker's death: see states.fence."""
+    with db.write() as connection:
+        return JSONResponse(fence(connection, body))
+
+
 @router.get("/results/{result_id}")
 def get_result(db: Db, result_id: Id) -> JSONResponse:
     with db.read() as connection:
         return JSONResponse(record(find(connection, "result", result_id)))
+
+
+@router.post("/events")
+def post_event(db: Db, body: EventBody) -> JSONResponse:
+    with db.write() as connection:
+        find(connection, "workflow", body.workflow_id)
+        return JSONResponse(create_event(connection, body.workflow_id, body.data))
+
+
+@router.get("/events")
+def list_events(
+    db: Db,
+    page: PageQuery,
+    workflow_id: WorkflowQuery,
+    category: str | None = None,
+    after_timestamp: IntQuery = None,
+) -> JSONResponse:
+    conditions = {
+        "workflow_id = ?": workflow_id,
+        "json_extract(data, '$.category') = ?": category,
+        "timestamp > ?": after_timestamp,
+    }
+    with db.read() as connection:
+        find(connection, "workflow", workflow_id)
+        return JSONResponse(fetch_page(connection, "event", conditions, page))
 
 
 @router.get("/workflows/{workflow_id}/remote_workers")
