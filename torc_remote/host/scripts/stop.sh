@@ -65,6 +65,7 @@ exited | stale)
 esac
 
 emit_worker
+ask_to_end
 emit_nodes
 changed
 roster=$(ours)
