@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import Server
 from tests.support import wait_until
 from tests.support.containers import SYSTEMS, Container, build_images, container
-from tests.support.faults import await_running, reset, stop_after_reboot
+from tests.support.faults import await_running, stop_after_reboot
 from tests.support.remote import SandboxFleet
 
 pytestmark = pytest.mark.slow
@@ -57,7 +57,6 @@ it, status counts it as ended, run starts a new worker."""
         parent = int(machine.sh(f"ps -o ppid= -p {first}"))
         assert fleet.hosts("stop", number)["container"]["state"] == "stopped"
         wait_until(lambda: state(parent) == "Z")
-        reset(fleet, number)
 
         second = fleet.hosts("run", number)["container"]["pid"]
         await_running(fleet, number)
@@ -65,6 +64,5 @@ it, status counts it as ended, run starts a new worker."""
         wait_until(lambda: state(second) == "Z")
         assert "Not Running: ended, nobody saw how" in fleet.torc("remote", "status", number).stdout
         assert fleet.hosts("stop", number)["container"]["state"] in ("stopped", "not_running")
-        reset(fleet, number)
         assert fleet.hosts("run", number)["container"]["state"] == "registered"
         assert fleet.hosts("stop", number)["container"]["state"] == "stopped"

@@ -14,7 +14,7 @@ from tests.support.remote import SandboxFleet
 from tests.support.workers import FakeWorker, Rest, worker
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
-from torc_remote.client.lifecycle import release_compute_node
+from torc_remote.client.release import release_compute_node
 
 MANY = 400
 
@@ -31,8 +31,8 @@ def test_81_released_by_mistake(server: Server, tmp_path: Path) -> None:
         (node,) = rest.nodes(number)
         release_compute_node(client, number, node["id"])
         assert alive.wait() == 1
-    assert sorted(rest.states(number).values()) == ["ready", "ready", "terminated"]
-    assert "is already complete with status=terminated" in alive.log
+    assert sorted(rest.states(number).values()) == ["ready", "ready", "ready"]
+    assert "is not running (status=ready)" in alive.log
     assert f"Error: Compute node {node['id']} is inactive: its worker is thought to be gone" in alive.log
 
 
@@ -95,7 +95,7 @@ def test_82_released_by_mistake_with_a_token(start_server: StartServer, tmp_path
     for one in workers.values():
         assert "does not know this worker any more" in one.log.splitlines()[-1]
         assert "it was released or replaced, the workflow was deleted" in one.log
-    assert rest.states(number) == {"a": "terminated"}
+    assert rest.states(number) == {"a": "ready"}
 
 
 def test_82a_reset_under_a_worker_with_a_token(start_server: StartServer, tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from tests.support.faults import (
     kill_session,
     parent_of,
     record,
-    reset,
     shims,
     start_worker,
     stat,
@@ -57,7 +56,6 @@ that process alone and frees the jobs at the server, run starts a new worker."""
             f"sandbox1: Not running: PID {foreign} is another process now; nothing was signalled" in stopped
         )
         assert "running" not in jobs(fleet, number)
-        reset(fleet, number)
         again = fleet.hosts("run", number)
         assert {host["state"] for host in again.values()} == {"registered"}
         assert again["sandbox1"]["pid"] != foreign
@@ -88,7 +86,7 @@ alone, and even when that user runs a worker of the same workflow."""
 
 def test_33_reboot(fleet: SandboxFleet) -> None:
     """The machine was booted since the start: whatever has the PID now is left alone, even with the same start \
-time, and the jobs that went down with the worker are reported as terminated."""
+time, and the jobs that went down with the worker are ready again."""
     number = fleet.sleeping(["sandbox1"])
     pid = start_worker(fleet, number)["sandbox1"]
     await_running(fleet, number)
@@ -199,9 +197,9 @@ status shows it, stop ends it and frees its jobs."""
         host = fleet.hosts(command, number)["sandbox1"]
         assert (host["state"], host["pid"]) == (state, pid)
     stopped = fleet.hosts("stop", number)["sandbox1"]
-    assert (stopped["state"], stopped["pid"], stopped["jobs_terminated"]) == ("stopped", pid, 1)
+    assert (stopped["state"], stopped["pid"]) == ("stopped", pid)
     assert not alive(pid)
-    assert jobs(fleet, number) == ["terminated"]
+    assert jobs(fleet, number) == ["ready"]
 
 
 def test_38_zombie(fleet: SandboxFleet) -> None:
@@ -215,7 +213,6 @@ the old one's parent writes later does not concern that."""
     wait_until(lambda: stat(pid)[0] == "Z")
     assert "Not Running: ended, nobody saw how" in fleet.torc("remote", "status", number).stdout
     assert states(fleet, "stop", number)["sandbox1"] in ("not_running", "stopped")
-    reset(fleet, number)
     new = start_worker(fleet, number)["sandbox1"]
     os.kill(parent, signal.SIGCONT)
     wait_until(lambda: not alive(parent))

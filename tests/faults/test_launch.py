@@ -22,7 +22,6 @@ from tests.support.faults import (
     kill_controller,
     playbook,
     record,
-    reset,
     shims,
 )
 from tests.support.proxy import proxy
@@ -113,7 +112,6 @@ def test_75_process_that_a_job_left_in_a_session_of_its_own(fleet: SandboxFleet)
         wait_until(left, 20)
         fleet.torc("remote", "stop", number, *force)
         assert not left()
-        reset(fleet, number)
     worker = fleet.hosts("run", number)[HOST]["pid"]
     wait_until(left, 20)
     os.kill(worker, signal.SIGKILL)
@@ -212,7 +210,6 @@ def test_78_worker_of_an_earlier_version(fleet: SandboxFleet) -> None:
     assert fleet.hosts("status", number)[HOST]["pid"] == pid
     assert fleet.hosts("run", number)[HOST]["state"] == "already_running"
     assert fleet.hosts("stop", number)[HOST]["state"] == "stopped"
-    reset(fleet, number)
     assert fleet.hosts("run", number)[HOST]["state"] == "registered"
     assert record(fleet.home(HOST), number).parent.name == f"{number}-{fleet.key(number)}"
     fleet.torc("remote", "stop", number)

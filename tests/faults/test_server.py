@@ -80,7 +80,7 @@ def test_59a_a_server_that_fails_between_two_steps(through: SandboxFleet, front:
     assert all(host["reason"].endswith("disk I/O error") for host in stopped)
     front.rule = lambda method, path: None
     told = through.hosts("stop", number)
-    assert sum(host.get("jobs_terminated", 0) for host in told.values()) == 1
+    assert sum(host.get("jobs_requeued", 0) for host in told.values()) == 1
 
 
 def test_59b_a_slow_server(through: SandboxFleet, front: Proxy) -> None:

@@ -1,5 +1,6 @@
 """Faults 39 to 44: stop ends the worker and what it runs, and the server learns of it."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -70,12 +71,12 @@ SIGTERM; other processes of the account stay."""
     with canary():
         assert "Stopped (PID" in fleet.torc("remote", "stop", number).stdout
     assert not sleepers(fleet, "6310")
-    assert jobs(fleet, number) == ["terminated"]
+    assert jobs(fleet, number) == ["ready"]
 
 
 def test_41_already_gone(fleet: SandboxFleet) -> None:
-    """The worker was killed before: stop says `Not running`, ends the jobs that it left running and reports them \
-as terminated; all is well (exit code 0)."""
+    """The worker was killed before: stop says `Not running`, ends the jobs that it left running, which \
+are ready again; all is well (exit code 0)."""
     job = {"name": "left", "command": "sleep 64101 & wait"}
     number = fleet.workflow([job, job | {"name": "right"}], ["sandbox1", "sandbox2"])
     pids = start_worker(fleet, number, "--max-parallel-jobs", "1")
@@ -83,9 +84,9 @@ as terminated; all is well (exit code 0)."""
     os.kill(pids["sandbox1"], signal.SIGKILL)
     wait_until(lambda: not alive(pids["sandbox1"]))
     stopped = fleet.hosts("stop", number)
-    assert {host["jobs_terminated"] for host in stopped.values()} == {1}
+    assert {host["jobs_requeued"] for host in stopped.values()} == {1}
     assert not sleepers(fleet, "64101")
-    assert jobs(fleet, number) == ["terminated", "terminated"]
+    assert jobs(fleet, number) == ["ready", "ready"]
     again = fleet.torc("remote", "stop", number).stdout
     assert "[OK] sandbox1: Not running\n" in again
     assert "0/2 workers stopped" in again
@@ -104,13 +105,13 @@ starts no second one, its logs are not deleted under it, and stop ends it."""
     refused = fleet.torc("remote", "delete-logs", number, code=1).stderr
     assert f"a worker is still running there (PID {pid} of workflow {number})" in refused
     stopped = fleet.hosts("stop", number)["sandbox1"]
-    assert (stopped["state"], stopped["pid"], stopped["jobs_terminated"]) == ("stopped", pid, 1)
+    assert (stopped["state"], stopped["pid"], stopped["jobs_requeued"]) == ("stopped", pid, 1)
     assert not alive(pid)
 
 
 def test_43_stop_twice(fleet: SandboxFleet) -> None:
-    """Two stops at the same moment and one later: all exit 0, the worker is ended once and its job is reported \
-as terminated once."""
+    """Two stops at the same moment and one later: all exit 0, the worker is ended once and its job is made \
+ready once."""
     number = busy(fleet, ["sandbox1"])
     pid = start_worker(fleet, number)["sandbox1"]
     await_running(fleet, number)
@@ -119,22 +120,20 @@ as terminated once."""
     assert sorted(host["state"] for host in both) == ["not_running", "stopped"]
     assert not alive(pid)
     assert fleet.hosts("stop", number)["sandbox1"]["state"] == "not_running"
-    results = fleet.torc("-f", "json", "results", "list", number).stdout
-    assert results.count('"terminated"') == 1
+    assert sum(host.get("jobs_requeued", 0) for host in both) == 1
+    (job,) = json.loads(fleet.torc("-f", "json", "jobs", "list", number).stdout)["items"]
+    assert (job["status"], job["attempt_id"]) == ("ready", 2)
 
 
 def test_44_no_job_stays_running(fleet: SandboxFleet) -> None:
     """After `stop --force`, which gives the worker no time to say goodbye, no job is `running` and no compute node \
-active at the server, and stop tells how many jobs were terminated and how to run them again."""
+active at the server, and stop tells how many jobs are ready again and how to go on."""
     number = busy(fleet, ["sandbox1", "sandbox2"])
     start_worker(fleet, number, "--max-parallel-jobs", "1")
     await_running(fleet, number)
     said = fleet.torc("remote", "stop", number, "--force")
-    assert jobs(fleet, number) == ["terminated", "terminated"]
-    assert (
-        "2 job(s) were terminated. To run them again, with those that failed or were canceled:\n    torc workflows"
-        in said.stderr
-    )
+    assert jobs(fleet, number) == ["ready", "ready"]
+    assert f"2 job(s) are ready again. To go on:\n    torc remote run {number}\n" in said.stderr
     nodes = fleet.torc("-f", "json", "compute-nodes", "list", number).stdout
     assert nodes.count('"is_active": false') == 2
     assert '"is_active": true' not in nodes

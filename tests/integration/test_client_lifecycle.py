@@ -9,12 +9,8 @@ from tests.support.workers import FakeWorker
 from torc_remote.client.api import Json, TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.client.errors import ApiError
-from torc_remote.client.lifecycle import (
-    initialize_workflow,
-    release_compute_node,
-    reset_workflow,
-    unassigned_jobs,
-)
+from torc_remote.client.lifecycle import initialize_workflow, reset_workflow
+from torc_remote.client.release import release_compute_node, unassigned_jobs
 from torc_remote.errors import TorcError
 from torc_remote.spec import create_workflow, parse_spec
 
@@ -49,8 +45,8 @@ def test_a_worker_that_is_gone(client: TorcClient, settings: Settings, workflow_
     released = release_compute_node(client, workflow_id, gone.node_id)
 
     assert (released.hostname, released.changed) == ("gone", True)
-    assert [job["id"] for job in released.terminated] == lost
-    assert states(client, workflow_id) | dict.fromkeys(lost, "terminated") == states(client, workflow_id)
+    assert [job["id"] for job in released.requeued] == lost
+    assert states(client, workflow_id) | dict.fromkeys(lost, "ready") == states(client, workflow_id)
     assert states(client, workflow_id)[kept[0]] == "running"
     results = client.list_results(workflow_id)
     assert {(result["job_id"], result["return_code"], result["status"]) for result in results} == {
@@ -60,7 +56,7 @@ def test_a_worker_that_is_gone(client: TorcClient, settings: Settings, workflow_
     assert client.get_compute_node(alive.node_id)["is_active"] is True
 
     again = release_compute_node(client, workflow_id, gone.node_id)
-    assert (again.terminated, again.changed) == ([], False)
+    assert (again.requeued, again.changed) == ([], False)
     assert len(client.list_results(workflow_id)) == 2
 
 
@@ -72,7 +68,7 @@ def test_a_job_that_was_claimed_and_never_started(
     [held], [unknown] = gone.claim(1, compute_node_id=gone.node_id), gone.claim(1)
     [others] = alive.claim(1, compute_node_id=alive.node_id)
     released = release_compute_node(client, workflow_id, gone.node_id)
-    assert [job["id"] for job in released.requeued] == [held]
+    assert [job["id"] for job in released.unclaimed] == [held]
     now = states(client, workflow_id)
     assert (now[held], now[unknown], now[others]) == ("ready", "pending", "pending")
     assert unassigned_jobs(client, workflow_id) == 1
@@ -88,7 +84,7 @@ def test_a_node_of_another_workflow(client: TorcClient, settings: Settings, work
     worker = FakeWorker(settings, workflow_id, "h")
     assert not release_compute_node(client, workflow_id + 1, worker.node_id).changed
     assert not release_compute_node(client, workflow_id, worker.node_id + 1000).changed
-    assert not release_compute_node(client, workflow_id, worker.node_id, lambda node: False).changed
+    assert not release_compute_node(client, workflow_id, worker.node_id, is_own=lambda node: False).changed
     assert client.get_compute_node(worker.node_id)["is_active"] is True
 
 

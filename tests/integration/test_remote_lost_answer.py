@@ -55,8 +55,8 @@ def test_the_next_command_tells_the_server(fleet: SandboxFleet) -> None:
         kill_controller(running)
     assert jobs(fleet, number)[0] == "running", "although nobody runs it"
     told = fleet.hosts("run", number, "--limit", "sandbox1")["sandbox1"]
-    assert (told["state"], told["jobs_terminated"]) == ("already_running", 1)
-    assert jobs(fleet, number)[0] == "terminated"
+    assert (told["state"], told["jobs_requeued"]) == ("already_running", 1)
+    assert jobs(fleet, number)[0] == "ready"
     fleet.torc("remote", "stop", number)
 
 
@@ -69,8 +69,8 @@ def test_deletion_is_told_of_as_well(fleet: SandboxFleet) -> None:
         kill_controller(running)
     assert jobs(fleet, number)[0] == "running", "although nobody runs it"
     told = fleet.hosts("delete-logs", number)["sandbox1"]
-    assert (told["state"], told["jobs_terminated"]) == ("absent", 1)
-    assert jobs(fleet, number)[0] == "terminated"
+    assert (told["state"], told["jobs_requeued"]) == ("absent", 1)
+    assert jobs(fleet, number)[0] == "ready"
     assert not state.exists()
 
 
@@ -79,7 +79,7 @@ def test_after_a_deletion_that_was_told_of_nothing_is_left(fleet: SandboxFleet) 
         number, _ = with_a_lost_worker(fleet)
         state = record(fleet.home("sandbox1"), number).parent
         deleted = fleet.hosts(*command, number)["sandbox1"]
-        assert deleted["jobs_terminated"] == 1
+        assert deleted["jobs_requeued"] == 1
         assert deleted["state"] in ("deleted", "collected")
         assert not state.exists()
 
@@ -97,7 +97,7 @@ def test_the_next_command_tells_a_server_that_was_down(
     out, _ = running.communicate()
     assert "the server could not be told" in json.loads(out)["hosts"][0]["reason"]
     start_server(server.database, port=urlsplit(server.url).port)
-    assert ours.hosts("run", number, "--limit", "sandbox1")["sandbox1"]["jobs_terminated"] == 1
+    assert ours.hosts("run", number, "--limit", "sandbox1")["sandbox1"]["jobs_requeued"] == 1
     ours.torc("remote", "stop", number)
 
 

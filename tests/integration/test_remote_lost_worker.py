@@ -6,6 +6,7 @@ import signal
 from tests.support import wait_until
 from tests.support.faults import alive
 from tests.support.remote import SandboxFleet
+from tests.support.workers import Rest
 
 
 def job_pid(fleet: SandboxFleet) -> int:
@@ -29,8 +30,8 @@ def with_a_lost_worker(fleet: SandboxFleet) -> tuple[int, int]:
 def test_start_tells_the_server_about_the_lost_worker_before(fleet: SandboxFleet) -> None:
     number, job = with_a_lost_worker(fleet)
     report = fleet.hosts("run", number)["sandbox1"]
-    assert report["jobs_terminated"] == 1
-    assert "running" not in fleet.torc("jobs", "list", number).stdout
+    assert report["jobs_requeued"] == 1
+    assert [one["attempt_id"] for one in Rest(fleet.url).jobs(number).values()] == [2]
     assert not alive(job), "the job may run again, so it must not run now"
     fleet.torc("remote", "stop", number)
 
@@ -58,5 +59,5 @@ def test_logs_of_a_lost_worker_stay_while_its_job_writes(fleet: SandboxFleet) ->
     assert f"jobs of a worker that was killed are still running there (PID {job}" in refused["reason"]
     os.killpg(os.getpgid(job), signal.SIGKILL)
     assert fleet.hosts("collect-logs", number, "--delete")["sandbox1"]["deleted"]
-    assert "terminated" in fleet.torc("jobs", "list", number).stdout
+    assert "ready" in fleet.torc("jobs", "list", number).stdout
     assert "yes" not in fleet.torc("compute-nodes", "list", number).stdout

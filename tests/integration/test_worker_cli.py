@@ -96,7 +96,7 @@ def test_what_cannot_be_run(rest: Rest, tmp_path: Path, arguments: list[str], co
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c_ends_the_jobs_and_reports_them(rest: Rest, tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_jobs_and_gives_them_back(rest: Rest, tmp_path: Path) -> None:
     workflow_id = rest.create([{"name": "job", "command": "touch started; sleep 60"}])
     environment = os.environ | {"TORC_API_URL": rest.url, "HOME": str(tmp_path)}
     command = [TORC, "run", str(workflow_id)]
@@ -111,4 +111,4 @@ def test_ctrl_c_ends_the_jobs_and_reports_them(rest: Rest, tmp_path: Path) -> No
             process.kill()
         assert process.stderr is not None
         assert "Interrupted" not in process.stderr.read()
-    assert rest.states(workflow_id) == {"job": "terminated"}
+    assert rest.states(workflow_id) == {"job": "ready"}

@@ -40,7 +40,7 @@ def test_cancel_kills_the_whole_tree_within_a_poll_interval(rest: Rest, tmp_path
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_the_jobs_and_reports_them(
+def test_a_signal_ends_the_jobs_and_gives_them_back(
     rest: Rest, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     jobs = [
@@ -55,7 +55,7 @@ def test_a_signal_ends_the_jobs_and_reports_them(
         started.process.send_signal(number)
         assert started.wait(5) == code
         assert session_members(started.process.pid) == []
-    assert rest.states(workflow_id) == {"plain": "terminated", "polite": "completed", "next": "ready"}
+    assert rest.states(workflow_id) == {"plain": "ready", "polite": "completed", "next": "ready"}
     assert rest.results(workflow_id)["plain"]["return_code"] == 128 + signal.SIGTERM
     assert (tmp_path / "state").exists()
     assert not (tmp_path / "next").exists()
@@ -64,7 +64,7 @@ def test_a_signal_ends_the_jobs_and_reports_them(
 
 
 def test_a_signal_to_the_whole_session_reports_the_same(rest: Rest, tmp_path: Path) -> None:
-    """Whoever stops a session may hit a job before the worker; the job counts as terminated all the same."""
+    """Whoever stops a session may hit a job before the worker; the job is ready again all the same."""
     workflow_id = rest.create([{"name": "job", "command": "echo $$ > started; exec sleep 60"}])
     with worker(rest.url, workflow_id, tmp_path) as started:
         job = wait_until(lambda: int((tmp_path / "started").read_text() or 0))
@@ -72,7 +72,7 @@ def test_a_signal_to_the_whole_session_reports_the_same(rest: Rest, tmp_path: Pa
         wait_until(lambda: not Path(f"/proc/{job}").exists())  # the worker has taken note of its end
         started.process.terminate()
         assert started.wait(5) == 143
-    assert rest.states(workflow_id) == {"job": "terminated"}
+    assert rest.states(workflow_id) == {"job": "ready"}
 
 
 def test_what_ignores_sigterm_is_killed_by_a_second_signal(rest: Rest, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_what_ignores_sigterm_is_killed_by_a_second_signal(rest: Rest, tmp_path:
         started.process.terminate()
         assert started.wait(5) == 143
         assert session_members(started.process.pid) == []
-    assert rest.states(workflow_id) == {"tree": "terminated"}
+    assert rest.states(workflow_id) == {"tree": "ready"}
 
 
 def test_what_ignores_sigterm_is_killed_after_the_grace_time(rest: Rest, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_what_ignores_sigterm_is_killed_after_the_grace_time(rest: Rest, tmp_pat
         assert time.monotonic() - signaled > 9
         assert session_members(started.process.pid) == []
     assert rest.results(workflow_id)["deaf"]["return_code"] == 128 + signal.SIGKILL
-    assert rest.states(workflow_id) == {"deaf": "terminated"}
+    assert rest.states(workflow_id) == {"deaf": "ready"}
 
 
 def test_jobs_end_at_once_although_the_server_hangs(start_server: StartServer, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_jobs_end_at_once_although_the_server_hangs(start_server: StartServer, t
         finally:
             server.process.send_signal(signal.SIGCONT)
         assert started.wait() == 143
-    assert rest.states(workflow_id) == {"job": "terminated"}
+    assert rest.states(workflow_id) == {"job": "ready"}
 
 
 def _has_unread_request(url: str) -> bool:

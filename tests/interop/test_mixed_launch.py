@@ -89,7 +89,7 @@ def test_our_commands_handle_workers_that_torc_started(
 
     stopped = fleet.hosts("stop", number)
     assert {host["state"] for host in stopped.values()} == {"stopped"}
-    assert rest.states(number) == {"sleep": "terminated"}
+    assert rest.states(number) == {"sleep": "ready"}
     assert active_nodes(rest, number) == []
     assert not any(map(is_alive, native_pids(fleet, number).values()))
     assert {host["state"] for host in fleet.hosts("status", number).values()} == {"exited"}
@@ -111,7 +111,7 @@ def test_torcs_choice_of_a_directory_is_to_be_named_again(
     there = ("--output-dir", "elsewhere")
     assert {host["state"] for host in fleet.hosts("status", number, *there).values()} == {"running"}
     assert {host["state"] for host in fleet.hosts("stop", number, "--force", *there).values()} == {"stopped"}
-    assert rest.states(number) == {"sleep": "terminated"}
+    assert rest.states(number) == {"sleep": "ready"}
     assert active_nodes(rest, number) == []
 
 
@@ -166,6 +166,6 @@ def test_torc_starts_our_worker_where_its_own_does_not_fit(
         assert {host["state"] for host in fleet.hosts("status", number).values()} == {"running"}
         torc("remote", "stop", number)
         wait_until(lambda: active_nodes(rest, number) == [], 20)
-        assert rest.states(number) == {"sleep": "terminated"}
+        assert rest.states(number) == {"sleep": "ready"}
     finally:
         fleet.torc("remote", "install", number, "--binary", torc.native.torc)

@@ -91,19 +91,18 @@ def test_stop_leaves_no_job_running_and_no_node_active_although_two_workers_neve
     assert len(active_nodes(rest, number)) == 3
     stopped = fleet.torc("remote", "stop", number)
     assert "3/3 workers stopped" in stopped.stdout
-    assert "1 job(s) were terminated" in stopped.stderr
-    assert rest.states(number) == {"sleep": "terminated"}
+    assert "1 job(s) are ready again" in stopped.stderr
+    assert rest.states(number) == {"sleep": "ready"}
     assert rest.results(number)["sleep"]["return_code"] == 143
     assert active_nodes(rest, number) == []
     assert not any(is_alive(host["pid"]) for host in started.values())
 
     commands = re.findall(r"^ +torc (.*)$", stopped.stderr, re.MULTILINE)
-    reset, run = (command.split() for command in commands)
-    fleet.torc(*reset, "--no-prompts")
+    (run,) = (command.split() for command in commands)
     fleet.torc(*run)
     wait_for_states(rest, number, {"sleep": "running"})
     fleet.torc("remote", "stop", number, "--force")
-    assert rest.states(number) == {"sleep": "terminated"}
+    assert rest.states(number) == {"sleep": "ready"}
     assert active_nodes(rest, number) == []
 
 
@@ -135,7 +134,7 @@ def test_a_killed_workers_job_and_node_are_released_by_stop(fleet: SandboxFleet,
     assert fleet.hosts("status", number)["sandbox1"]["state"] == "exited"
     assert active_nodes(rest, number) != []
     fleet.torc("remote", "stop", number)
-    assert rest.states(number) == {"sleep": "terminated"}
+    assert rest.states(number) == {"sleep": "ready"}
     assert active_nodes(rest, number) == []
 
 

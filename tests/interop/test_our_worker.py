@@ -101,13 +101,13 @@ def test_the_compute_node_while_it_works_and_after(rest: Rest, ready, tmp_path: 
     assert rest.results(number)["nap"]["compute_node_id"] == node["id"]
 
 
-def test_a_stopped_worker_reports_its_jobs(rest: Rest, ready, tmp_path: Path) -> None:
+def test_a_stopped_worker_gives_its_jobs_back(rest: Rest, ready, tmp_path: Path) -> None:
     number = ready([{"name": "long", "command": "sleep 300"}])
     with worker(rest.url, number, tmp_path) as ours:
         wait_for_states(rest, number, {"long": "running"})
         ours.process.terminate()
         assert ours.wait() == 143
-    assert rest.states(number) == {"long": "terminated"}
+    assert rest.states(number) == {"long": "ready"}
     assert rest.results(number)["long"]["return_code"] == 143
     assert active_nodes(rest, number) == []
 

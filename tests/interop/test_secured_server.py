@@ -63,7 +63,7 @@ def life_of_a_workflow(fleet: SandboxFleet) -> int:
     wait_until(lambda: query(fleet, "status", number)["jobs_by_status"]["running"] == 1, 30)
     fleet.torc("remote", "stop", number)
     status = query(fleet, "status", number)
-    assert status["jobs_by_status"]["terminated"] == 1
+    assert status["jobs_by_status"]["ready"] == 1
     assert status["active_compute_nodes"] == 0
     return number
 

@@ -17,7 +17,7 @@ from torc_remote.builtin.server.access.rights import RULES
 from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.client.errors import ApiError
-from torc_remote.client.lifecycle import release_compute_node
+from torc_remote.client.release import release_compute_node
 
 PASSWORD = "the user's own"
 NODE = {

@@ -108,11 +108,6 @@ def sleeping_twice(fleet: SandboxFleet, hosts: list[str]) -> int:
     )
 
 
-def reset(fleet: SandboxFleet, number: int) -> None:
-    """Make what was terminated ready to run again."""
-    fleet.torc("workflows", "reset-status", number, "--failed-only", "--reinitialize", "--no-prompts")
-
-
 def jobs(fleet: SandboxFleet, number: int) -> list[str]:
     """The states of a workflow's jobs at the server."""
     answer = requests.get(f"{fleet.url}/jobs", params={"workflow_id": number}, timeout=10).json()
@@ -125,13 +120,12 @@ def await_running(fleet: SandboxFleet, number: int) -> None:
 
 
 def stop_after_reboot(fleet: SandboxFleet, number: int, host: str) -> None:
-    """Status tells of the reboot, stop reports the job that went down with the worker; then it may run again."""
+    """Status tells of the reboot, and stop lets the job that went down with the worker run again."""
     said = fleet.torc("remote", "status", number).stdout
     assert "Not Running: the machine was rebooted since it was started" in said
     stopped = fleet.hosts("stop", number)[host]
-    assert (stopped["state"], stopped["jobs_terminated"]) == ("stale", 1)
-    assert jobs(fleet, number) == ["terminated"]
-    reset(fleet, number)
+    assert (stopped["state"], stopped["jobs_requeued"]) == ("stale", 1)
+    assert jobs(fleet, number) == ["ready"]
 
 
 def hook_sessions(sandbox: Sandbox) -> None:

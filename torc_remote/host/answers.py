@@ -112,7 +112,15 @@ KEYS: dict[str, Key] = {
     "output_dir": Key(_PATH, "Absolute path on the host."),
     "executable": Key(_PATH, "Path of torc on the host."),
     "log": Key(Text(16384), "The last lines of the worker's log."),
-    "jobs_terminated": Key(Number(0, 2**31 - 1), "Jobs that the worker's end terminated.", host=False),
+    "jobs_requeued": Key(
+        Number(0, 2**31 - 1), "Jobs that the worker was running and that are ready again.", host=False
+    ),
+    "jobs_terminated": Key(
+        Number(0, 2**31 - 1),
+        "Jobs that the worker was running and that were terminated: by `stop --terminate`, or as too many workers have "
+        "died of them.",
+        host=False,
+    ),
     "jobs_unassigned": Key(
         Number(0, 2**31 - 1),
         "Jobs of the workflow that some worker had claimed and not started when this one was released. The server does "
@@ -141,6 +149,7 @@ KEYS: dict[str, Key] = {
     ),
     "kept_more": Key(Number(0, 2**31 - 1), "How much more was left there."),
     # for the plugins alone
+    "asked": Key(Flag()),
     "changed": Key(Flag()),
     "content": Key(_BASE64),
     "failed": Key(Flag()),

@@ -11,6 +11,7 @@ from torc_remote.client.api import TorcClient
 from torc_remote.client.config import Settings
 from torc_remote.client.lifecycle import ensure_runnable, worker_version
 from torc_remote.client.registrations import known_workers
+from torc_remote.client.release import MAX_ATTEMPTS
 from torc_remote.errors import TorcError
 from torc_remote.remote.executables import require_program
 from torc_remote.remote.inventory import Inventory, WorkflowWorkers, build_inventory
@@ -180,6 +181,7 @@ class RunOptions:
     executable: str | None = None
     worker_url: str | None = None
     skip_version_check: bool = False
+    max_attempts: int = MAX_ATTEMPTS
 
 
 def run(fleet: Fleet, options: RunOptions, note: Callable[[str], object] = lambda text: None) -> Report:
@@ -200,6 +202,7 @@ def run(fleet: Fleet, options: RunOptions, note: Callable[[str], object] = lambd
             "torc_skip_version_check": options.skip_version_check,
             "torc_expected_version": worker_version(fleet.client),
             "torc_keep_going": fleet.options.keep_going,
+            "torc_max_attempts": options.max_attempts,
         },
     )
 
@@ -211,9 +214,21 @@ def status(fleet: Fleet, output_dir: str | None) -> Report:
     return fleet.play("status", "status", {"torc_output_dir": output_dir, "torc_known_workers": known})
 
 
-def stop(fleet: Fleet, output_dir: str | None, force: bool) -> Report:
-    """End the workers and their jobs' processes, and tell the server which jobs that ended."""
-    return fleet.play("stop", "stop", {"torc_output_dir": output_dir, "torc_force": force})
+def stop(
+    fleet: Fleet,
+    output_dir: str | None,
+    force: bool,
+    terminate: bool = False,
+    max_attempts: int = MAX_ATTEMPTS,
+) -> Report:
+    """End the workers and their jobs' processes; these jobs are ready again then, or, to ``terminate``, over."""
+    variables = {
+        "torc_output_dir": output_dir,
+        "torc_force": force,
+        "torc_terminate": terminate,
+        "torc_max_attempts": max_attempts,
+    }
+    return fleet.play("stop", "stop", variables)
 
 
 def collect_logs(

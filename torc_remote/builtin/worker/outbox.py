@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Dict, List
 
 from .api import JSON, Api
-from .errors import RefusedError
+from .errors import RefusedError, UnavailableError
 from .job import Setting, stdio_path
 from .times import modified, utc_now
 
@@ -31,24 +31,28 @@ class Outcome:
 
 
 class Outbox:
-    """The outcomes that the server does not have yet, oldest first."""
+    """The outcomes that the server does not have yet, oldest first.
+
+    A job that was terminated, because the worker has to leave, is none of the server's failures: it is given back.
+    """
 
     def __init__(self, api: Api, setting: Setting, compute_node_id: int) -> None:
         self._api = api
         self._setting = setting
         self._node_id = compute_node_id
         self._waiting: List[Outcome] = []
+        self._interrupted: List[Outcome] = []
         self._file_paths: Dict[int, JSON] = {}
         self.failures = 0
         self.terminations = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + len(self._interrupted)
 
     def add(self, job: JSON, return_code: int, status: str, seconds: float, usage: JSON) -> None:
         """A job has ended just now."""
         outcome = Outcome(job, return_code, status, seconds, usage, utc_now())
-        self._waiting.append(outcome)
+        (self._interrupted if status == "terminated" else self._waiting).append(outcome)
         self._note(outcome)
 
     def deliver(self) -> None:
@@ -61,6 +65,26 @@ class Outbox:
             batch = self._waiting[:BATCH]
             self._hand_over(batch)
             del self._waiting[: len(batch)]
+
+    def give_back(self) -> None:
+        """Make the jobs that were terminated ready again; their processes must be gone. Raises UnavailableError."""
+        while self._interrupted:
+            self._give_back(self._interrupted[0])
+            del self._interrupted[0]
+
+    def _give_back(self, outcome: Outcome) -> None:
+        """Only if it still is this attempt. Its record is a courtesy: a worker with a token may not write one."""
+        completion = self._completion(outcome)
+        attempt, job_id = completion["result"]["attempt_id"], completion["job_id"]
+        with suppress(RefusedError, UnavailableError):
+            self._api.post("/results", completion["result"])
+        try:
+            self._api.post(
+                "/jobs/{}/retry/{}".format(job_id, self._setting.run_id),
+                query={"max_retries": attempt + 1, "compute_node_id": self._node_id},
+            )
+        except RefusedError as error:
+            log.warning("job_id=%s could not be given back: %s", job_id, error)
 
     def _note(self, outcome: Outcome) -> None:
         self.failures += outcome.status == "failed"

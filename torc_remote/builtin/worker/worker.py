@@ -71,6 +71,18 @@ def options_here(workflow_id: int, chosen: WorkerOptions) -> Options:
     )
 
 
+def stop_was_asked() -> bool:
+    """Whether `torc remote stop` ends this worker: it sees to the jobs itself, once all workers that it stops are gone.
+
+    Else those of the first would be taken, and interrupted again, by the next.
+    """
+    directory = os.environ.get("_TORC_REMOTE_WORKER", "")
+    try:
+        return bool(directory) and (Path(directory) / "stopping").read_text().split()[0] == str(os.getpid())
+    except (OSError, ValueError, IndexError):
+        return False
+
+
 def run_worker(connection: Connection, options: Options) -> int:
     """Work on the workflow until it is complete or canceled, or a signal asks to stop.
 
@@ -129,7 +141,7 @@ class _Worker:
         self._checked = float("-inf")
         self._recognized = -1  # the connection on which the server last showed our compute node
         self._busy_at = time.monotonic()
-        self._canceled = self._over = self._foreign = False
+        self._canceled = self._over = self._foreign = self._hanging = False
 
     def announce(self, server_version: str) -> None:
         """The line by which others see that the server has accepted this worker."""
@@ -345,10 +357,8 @@ class _Worker:
         while not self._signals.jobs_are_gone() and time.monotonic() < give_up:
             self._signals.wait(0.1)
             self._reap()
-        for job in list(
-            self._signals.jobs.values()
-        ):  # not even SIGKILL ends a process that hangs in the kernel
-            self._finish(job, 128 + signal.SIGKILL)
+        # not even SIGKILL ends a process that hangs in the kernel; its job must not run elsewhere as well
+        self._hanging = not self._signals.jobs_are_gone()
 
     def _say_farewell(self, usage: JSON) -> None:
         give_up = time.monotonic() + FAREWELL_SECONDS
@@ -356,6 +366,8 @@ class _Worker:
             try:
                 self._recognize()
                 self._outbox.deliver()
+                if not self._hanging and not stop_was_asked():
+                    self._outbox.give_back()
                 self._claims.give_back_all()
                 self._node.deactivate(usage)
             except (RefusedError, RevokedError, WorkerError) as error:

@@ -46,6 +46,16 @@ verbose = click.option(
 )
 
 
+max_attempts = click.option(
+    "--max-attempts",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="How many workers may die of a job before it is terminated",
+)
+
+
 def host_timeout(default: int) -> Callable[[Decorated], Decorated]:
     """The option that bounds each step on a host."""
     return click.option(

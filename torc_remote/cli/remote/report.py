@@ -38,6 +38,18 @@ def show(app: App, report: Report, describe: Describe, summary: str, advice: str
     finish(report)
 
 
+def lost_jobs(host: HostResult, whose: str = "", why: str = "") -> str:
+    """What became of the jobs that a worker was running when it ended: the end of a sentence, or nothing."""
+    ready, ended = (int(host.details.get(f"jobs_{what}", 0)) for what in ("requeued", "terminated"))
+    parts = [
+        f", {ready} job{whose} is ready again" if ready == 1 else f", {ready} jobs{whose} are ready again",
+        f", {ended} job{whose} was terminated{why}"
+        if ended == 1
+        else f", {ended} jobs{whose} were terminated{why}",
+    ]
+    return "".join(part for part, number in zip(parts, (ready, ended), strict=True) if number)
+
+
 def finish(report: Report) -> None:
     """Keep the list of the workers that failed, then leave."""
     keep_failed_hosts(report)

@@ -18,6 +18,7 @@ from torc_remote.cli.remote.options import (
     fleet_of,
     host_timeout,
     limit,
+    max_attempts,
     max_parallel_ssh,
     not_empty,
     optional_workflow,
@@ -56,6 +57,7 @@ _LOOKED_UP = 20
 )
 @click.option("--skip-version-check", is_flag=True, help="Skip version verification (not recommended)")
 @click.option("--worker-url", metavar="URL", help="The server's URL as the workers see it, when it differs")
+@max_attempts
 @click.option("--keep-going", is_flag=True, help="Start the other workers when some hosts fail their check")
 @host_timeout(60)
 @verbose
@@ -64,7 +66,8 @@ def run(app: App, /, workflow_id: int | None, workers: Path | None, **options: A
     """Start a detached worker on each of the workflow's machines.
 
     First every host is checked: does it answer, has it the same torc? Unless all do, nothing is started.
-    A worker that is running already stays as it is. Workers end by themselves when the workflow is complete.
+    A worker that is running already stays as it is. The jobs of one that has died are ready again.
+    Workers end by themselves when the workflow is complete.
 
     \b
     Example:
@@ -143,6 +146,8 @@ def _show(app: App, report: "Report") -> None:
 
 
 def _describe(host: "HostResult") -> str:
+    from torc_remote.cli.remote.report import lost_jobs
+
     pid = host.details.get("pid")
     text = {
         "registered": f"Started (PID {pid})",
@@ -150,7 +155,8 @@ def _describe(host: "HostResult") -> str:
         "already_running": f"Already running (PID {pid})",
         "finished": "Finished",
     }[host.state]
-    return f"{text}, {host.reason}" if host.reason else text
+    text = f"{text}, {host.reason}" if host.reason else text
+    return text + lost_jobs(host, " of the worker before", " (too many workers have died of it)")
 
 
 def _warn_of_localhost(url: str, workers: Sequence[str]) -> None:

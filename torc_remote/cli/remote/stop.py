@@ -9,6 +9,7 @@ from torc_remote.cli.commands import TorcCommand
 from torc_remote.cli.remote.options import (
     chosen_fleet,
     fleet_options,
+    max_attempts,
     optional_workflow,
     output_dir_of_record,
     workers_file,
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 @click.command(cls=TorcCommand)
 @optional_workflow
 @click.option("--force", is_flag=True, help="Send SIGKILL instead of SIGTERM")
+@click.option(
+    "--terminate", is_flag=True, help="The jobs that are running count as terminated, and run no more"
+)
+@max_attempts
 @output_dir_of_record("--output-dir", text="Output directory on remote machines")
 @workers_file
 @fleet_options(60)
@@ -30,13 +35,15 @@ def stop(
     /,
     workflow_id: int | None,
     force: bool,
+    terminate: bool,
+    max_attempts: int,
     output_dir: str | None,
     **chosen: Any,
 ) -> None:
     """Stop the workers and the jobs that they are running.
 
-    A process is signalled only when it is proven to be the worker that was started. The server is told which
-    jobs that ended, so that they can be run again.
+    A process is signalled only when it is proven to be the worker that was started. The jobs that were running
+    are ready again, and the next "run" goes on with them.
 
     \b
     Example:
@@ -47,9 +54,11 @@ def stop(
         from torc_remote.cli.remote.report import show
         from torc_remote.remote import operations
 
-        report = operations.stop(fleet, output_dir, force)
+        report = operations.stop(fleet, output_dir, force, terminate, max_attempts)
+    ready = sum(host.details.get("jobs_requeued", 0) for host in report.hosts)
     ended = sum(host.details.get("jobs_terminated", 0) for host in report.hosts)
     stopped = sum(host.state == "stopped" for host in report.hosts)
+    again = f"{ready} job(s) are ready again. To go on:\n    torc remote run {report.workflow_id}"
     advice = (
         f"{ended} job(s) were terminated. To run them again, with those that failed or were canceled:\n"
         f"    torc workflows reset-status {report.workflow_id} --failed-only --reinitialize\n"
@@ -61,11 +70,13 @@ def stop(
         f"{unassigned} job(s) are claimed and not started, and the server does not say by which worker. What a stopped "
         f"one had claimed becomes ready when all are stopped: torc remote stop {report.workflow_id}"
     )
-    hints = [advice] * bool(ended) + [waiting] * bool(unassigned)
+    hints = [again] * bool(ready) + [advice] * bool(ended) + [waiting] * bool(unassigned)
     show(app, report, _describe, summary, "\n".join(hints))
 
 
 def _describe(host: "HostResult") -> str:
+    from torc_remote.cli.remote.report import lost_jobs
+
     pid = host.details.get("pid")
     if host.state == "stopped":
         text = f"Stopped (PID {pid})"
@@ -73,5 +84,4 @@ def _describe(host: "HostResult") -> str:
         text = f"Not running: {host.reason}; nothing was signalled"
     else:
         text = "Not running"
-    jobs = host.details.get("jobs_terminated")
-    return f"{text}, {jobs} job(s) terminated" if jobs else text
+    return text + lost_jobs(host)

@@ -6,6 +6,7 @@
 # record first. A later script of the same play removes it; it runs only after the server was told.
 
 held=
+asked=
 
 # own_nodes: of the worker that `identify` found, a line for each compute node,
 #   node ID TIME SINCE   that its log names, first at this time by the host's clock. It was registered before, and not
@@ -31,6 +32,7 @@ own_nodes() {
 # emit_nodes: what the controller needs to tell the server that this worker is gone, and any before that nobody has
 # told of. Sets `nodes`. The names, as a node that bears another one is somebody else's.
 emit_nodes() {
+  ! was_asked || asked=1
   nodes=$({ own_nodes; lost_nodes; } | sort -u)
   emit_known_nodes
 }
@@ -53,6 +55,19 @@ emit_known_nodes() {
   emit node_names "$name $(uname -n)"
   [ -z "$nodes" ] || emit nodes "$nodes"
   [ -z "$held" ] || emit held "$held"
+  [ -z "$asked" ] || emit asked 1
+}
+
+# ask_to_end: note that the worker ends because a stop has asked for it. It leaves its jobs to us then, and has not died
+# of one. On a full disk it gives them back itself.
+ask_to_end() {
+  asked=1
+  { printf '%s %s\n' "$r_pid" "$r_start" >"$dir/stopping"; } 2>/dev/null || :
+}
+
+# was_asked: is that noted of the worker that `identify` found?
+was_asked() {
+  { read -r a_pid a_start <"$dir/stopping"; } 2>/dev/null && [ "$a_pid $a_start" = "$r_pid $r_start" ]
 }
 
 # is_foreign KNOWN: does the worker that `identify` found belong to another server, which has a copy of this workflow's

@@ -8,6 +8,7 @@
 #   record   key=value lines: who the worker is (see load_record)
 #   exit.PID its exit code, written by its parent when it ends
 #   lock     a symbolic link that names the process which is starting or stopping it (see lock.sh, also for tickets)
+#   stopping names the worker that a stop has asked to end (see nodes.sh)
 #   lost     compute nodes of earlier workers, which the server may not know to be gone (see nodes.sh)
 
 nl='

@@ -113,7 +113,7 @@ made_by_start() { [ "$all" = 1 ] && [ -f .torc-remote ] && grep -q ' created=1$'
 
 # Only `lost` stays, where there is one, until the server has been told.
 forget_record() {
-  rm -rf "$dir/record" "$dir/record.new" "$dir"/exit.* "$dir/ca.pem" "$dir/lost.new" "$dir"/ticket.*
+  rm -rf "$dir/record" "$dir/record.new" "$dir"/exit.* "$dir/stopping" "$dir/ca.pem" "$dir/lost.new" "$dir"/ticket.*
   [ ! -e "$dir/lost" ] || emit lost 1
   unlock
   rmdir "$dir" "${dir%/*}" 2>/dev/null || :

@@ -157,7 +157,7 @@ prepare_record() {
     rm -rf "$dir/ticket.$launch.new"
     fail failed "cannot write the worker's record in $dir (is the disk full?)"
   }
-  rm -f "$dir/record" "$dir"/exit.* 2>/dev/null
+  rm -f "$dir/record" "$dir"/exit.* "$dir/stopping" 2>/dev/null
   [ ! -e "$dir/record" ] || fail failed "cannot replace the record $dir/record"
 }
 

@@ -58,6 +58,7 @@ if is_foreign "$known"; then
   finish foreign
 fi
 emit_worker
+ask_to_end
 emit_nodes
 changed
 roster=$(ours)
