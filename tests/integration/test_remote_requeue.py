@@ -77,7 +77,7 @@ def test_stop_terminates_where_it_is_told_to(fleet: SandboxFleet) -> None:
     started(fleet, number)
     stopped = fleet.torc("remote", "stop", number, "--terminate")
     assert stopped.stdout.splitlines()[0].endswith(", 1 job was terminated")
-    assert "1 job(s) were terminated. To run them again:\n    torc workflows reset-status" in stopped.stderr
+    assert "1 job(s) were terminated. To run them again, with those that failed" in stopped.stderr
     assert Rest(fleet.url).states(number)["a"] == "terminated"
     assert Rest(fleet.url).results(number)["a"]["return_code"] == 143
 
