@@ -1,6 +1,5 @@
 """The server as an ASGI application."""
 
-from collections.abc import Collection
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -13,7 +12,7 @@ from torc_remote.builtin.server.data.routes import router as data
 from torc_remote.builtin.server.errors import install_handlers
 from torc_remote.builtin.server.events.routes import router as events
 from torc_remote.builtin.server.http.bodies import BoundedBodies
-from torc_remote.builtin.server.http.doors import Doors
+from torc_remote.builtin.server.http.doors import Doors, OwnNames
 from torc_remote.builtin.server.jobs.routes import router as jobs
 from torc_remote.builtin.server.remote_workers.routes import router as remote_workers
 from torc_remote.builtin.server.resource_requirements.routes import router as resource_requirements
@@ -44,7 +43,7 @@ ROUTES = [
 """All that is served."""
 
 
-def create_app(database: Database, password: str = "", names: Collection[str] | None = None) -> ASGIApp:
+def create_app(database: Database, password: str = "", names: OwnNames | None = None) -> ASGIApp:
     """The API over an open database; with a password every request must bring it.
 
     `names` are the host names that requests may be for; None: any.

@@ -13,7 +13,7 @@ import uvicorn
 from torc_remote.builtin.server.app import create_app
 from torc_remote.builtin.server.http import BASE_PATH
 from torc_remote.builtin.server.http.connections import BoundedConnection, raise_file_limit
-from torc_remote.builtin.server.http.doors import is_local_only, own_names
+from torc_remote.builtin.server.http.doors import OwnNames, is_local_only
 from torc_remote.builtin.server.http.logs import log_to_stderr
 from torc_remote.builtin.server.store.database import Database
 from torc_remote.errors import TorcError, UsageError
@@ -58,7 +58,7 @@ def serve(
     store = Database(database)
     try:
         config = uvicorn.Config(
-            create_app(store, password, None if password else own_names(host, *allowed_hosts)),
+            create_app(store, password, None if password else OwnNames(host, *allowed_hosts)),
             # The one whose limits are known: others are taken where they are installed.
             http=BoundedConnection,
             ws="none",

@@ -7,7 +7,6 @@ it may read them too.
 
 import ipaddress
 import re
-from collections.abc import Collection
 from pathlib import Path
 
 from starlette.datastructures import Headers
@@ -21,6 +20,7 @@ STRANGER = "torc_stranger"
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][:/?#@]+)(?::\d*)?")
 _REFUSED = (401, 403, 408, 413, 415)
+_ALIASES = Path("/etc/hosts")
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -29,10 +29,10 @@ class Doors:
 
     Starlette's TrustedHostMiddleware looks at the host alone, redirects some requests, and never says what to do.
 
-    `names`: the host names under which the server is asked, in lower case; None: any, because there is a password.
+    `names`: the host names under which the server is asked; None: any, because there is a password.
     """
 
-    def __init__(self, app: ASGIApp, names: Collection[str] | None) -> None:
+    def __init__(self, app: ASGIApp, names: "OwnNames | None") -> None:
         self._app = app
         self._names = names
 
@@ -65,21 +65,27 @@ class Doors:
         return None
 
 
-def own_names(bound: str, *more: str) -> frozenset[str]:
-    """The names under which a server is asked that listens on the loopback address `bound`.
+class OwnNames:
+    """The names, in lower case, under which a server is asked that listens on the loopback address `bound`.
 
-    Names that this machine's /etc/hosts gives to loopback addresses are among them: no page of another site has one.
+    Names that this machine's /etc/hosts gives to loopback addresses are among them, also those that it gives later: no
+    page of another site has one.
     """
-    names = {"localhost", "127.0.0.1", "::1", bound, *more}
+
+    def __init__(self, bound: str, *more: str) -> None:
+        self._fixed = {name.lower() for name in ("localhost", "127.0.0.1", "::1", bound, *more)}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._fixed or name in _loopback_aliases()
+
+
+def _loopback_aliases() -> set[str]:
     try:
-        lines = Path("/etc/hosts").read_text("utf-8", "replace").splitlines()
+        lines = _ALIASES.read_text("utf-8", "replace").splitlines()
     except OSError:
-        lines = []
-    for line in lines:
-        address, *aliases = line.partition("#")[0].split() or [""]
-        if is_local_only(address):
-            names |= {*aliases}
-    return frozenset(name.lower() for name in names)
+        return set()
+    entries = (line.partition("#")[0].split() for line in lines)
+    return {name.lower() for entry in entries if entry and is_local_only(entry[0]) for name in entry[1:]}
 
 
 def is_local_only(host: str) -> bool:
