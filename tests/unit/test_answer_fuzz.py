@@ -28,7 +28,7 @@ from ansible_collections.torc.remote.plugins.action import run_script
 VALIDATOR = jsonschema.Draft202012Validator(answers.schema())
 NONCE = "0123456789abcdef"
 WORDS = {
-    "install": lambda host: f"Installed {host.details['executable']}",
+    "install": remote_hosts._say_installed,
     "run": remote_run._say,
     "stop": remote_hosts._say_stopped,
     "collect-logs": remote_logs._say_collected,

@@ -130,7 +130,7 @@ def stop(
 
 def _say_installed(host: "HostResult") -> str:
     word = "Unchanged:" if host.state == "unchanged" else "Installed"
-    return f"{word} {host.details['executable']}"
+    return f"{word} {host.details.get('executable', 'torc')}"
 
 
 def _say_stopped(host: "HostResult") -> str:
