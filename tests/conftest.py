@@ -28,8 +28,8 @@ def _own_width(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _signals() -> Iterator[None]:
-    """A command that is run within this process ends by ignoring what could interrupt its end."""
+def _own_signals() -> Iterator[None]:
+    """A command that a test runs in this process ends by ignoring interrupts."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
     yield
     for number, handler in before.items():

@@ -101,6 +101,13 @@ def test_nothing_of_a_host_reaches_sftp_when_torc_is_installed(fleet: SandboxFle
     assert not pwned.exists()
 
 
+@pytest.mark.slow
+def test_an_installation_that_is_nowhere_ends_no_report(fleet: Fleet) -> None:
+    with lying(fleet, {"sandbox1": answering("state=unchanged")}):
+        said = fleet.torc("remote", "install", workflow(fleet))
+    assert "[OK] sandbox2: " in said.stdout
+
+
 LIES = [
     (("state=running", "pid=²"), ("failed=1", "msg=\x1b[2J", f"msg={FORGED}")),
     (

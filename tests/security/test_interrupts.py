@@ -69,7 +69,7 @@ COMMANDS: dict[
 
 @pytest.mark.parametrize("operation", COMMANDS)
 def test_an_interrupt_at_any_moment(tidy: SandboxFleet, operation: str) -> None:
-    """The exit code is 130, or the command's own; no process, no part of an archive and no directory is left."""
+    """The exit code is 130, or the command's own; no process, no archive or part of one and no directory is left."""
     options, first, before = COMMANDS[operation]
     number = tidy.sleeping(["sandbox1", "sandbox2"])
     first(tidy, number)
@@ -94,7 +94,8 @@ def _interrupt(fleet: SandboxFleet, moment: float, own: int, *words: str | int) 
     where = f"after {moment:.3f} s: {running.returncode}\n{said}"
     assert running.returncode in (130, own), where
     assert "Traceback" not in said and "this is a fault" not in said.lower(), where
-    wait_until(lambda: not _left(fleet), 20)
+    archives = f"torc-logs-{words[1]}-{fleet.key(int(words[1]))}.*"
+    wait_until(lambda: not [*_left(fleet), *Path("/tmp").glob(archives)], 30)
 
 
 def _left(fleet: SandboxFleet) -> list[object]:

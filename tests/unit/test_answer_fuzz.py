@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from torc_remote.cli.app import App
+from torc_remote.cli.remote import install as remote_install
 from torc_remote.cli.remote import logs as remote_logs
 from torc_remote.cli.remote import report as remote_report
 from torc_remote.cli.remote import run as remote_run
@@ -32,7 +33,7 @@ from ansible_collections.torc.remote.plugins.plugin_utils import script_answer
 VALIDATOR = jsonschema.Draft202012Validator(answers.schema())
 NONCE = "0123456789abcdef"
 WORDS = {
-    "install": lambda host: f"Installed {host.details['executable']}",
+    "install": remote_install._describe,
     "run": remote_run._describe,
     "stop": remote_stop._describe,
     "collect-logs": remote_logs._describe_collected,

@@ -1,6 +1,5 @@
 """The server as an ASGI application."""
 
-
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 

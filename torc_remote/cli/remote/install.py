@@ -49,4 +49,4 @@ def install(
 
 def _describe(host: "HostResult") -> str:
     verb = "Unchanged:" if host.state == "unchanged" else "Installed"
-    return f"{verb} {host.details['executable']}"
+    return f"{verb} {host.details.get('executable', 'torc')}"
