@@ -102,7 +102,7 @@ def test_nothing_of_a_host_reaches_sftp_when_torc_is_installed(fleet: SandboxFle
 
 
 @pytest.mark.slow
-def test_an_installation_that_is_nowhere_ends_no_report(fleet: Fleet) -> None:
+def test_an_installation_that_is_nowhere_ends_no_report(fleet: SandboxFleet) -> None:
     with lying(fleet, {"sandbox1": answering("state=unchanged")}):
         said = fleet.torc("remote", "install", workflow(fleet))
     assert "[OK] sandbox2: " in said.stdout
