@@ -128,6 +128,5 @@ def _environment(process: Process) -> dict[str, str]:
 
 
 def _signal(processes: Iterable[Process], number: int) -> None:
-    for process in processes:
-        with suppress(psutil.Error):
-            process.send_signal(number)
+    """Without psutil's look at each before: a child that sees its parent end first takes that for another reason."""
+    signal_all([process.pid for process in processes], number)

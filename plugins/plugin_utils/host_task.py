@@ -25,6 +25,7 @@ from torc_remote.errors import shortage
 
 _NUMBER_BYTES = 4
 _LOOK_SECONDS = 0.2
+_CLEANUP_SECONDS = 10.0
 
 
 class HostTask(PlayTask):
@@ -181,6 +182,10 @@ def regularly(look: Callable[[], None] = lambda: None) -> Iterator[None]:
 
     def tick(signum: int, frame: FrameType | None) -> None:
         if os.getppid() != parent:
+            # once: what is to be cleaned up has a while without another interrupt, by whatever ended the parent either
+            signal.setitimer(signal.ITIMER_REAL, _CLEANUP_SECONDS, _CLEANUP_SECONDS)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda signum, frame: None)
             raise KeyboardInterrupt
         look()
 

@@ -29,7 +29,11 @@ def test_every_word_of_the_scripts_is_known() -> None:
 
 
 def test_every_state_of_the_scripts_is_known() -> None:
-    ends = {state for text in TEXTS for state in re.findall(r"\b(?:finish|fail|abandon) ([a-z_]+)", text)}
+    ends = {
+        state
+        for text in TEXTS
+        for state in re.findall(r"\b(?:finish|fail|abandon|emit state) ([a-z_]+)", text)
+    }
     identified = {state for text in TEXTS for state in re.findall(r"\bfound=([a-z_]+)", text)}
     assert ends | identified == set(STATES)
     failing = {state for text in TEXTS for state in re.findall(r"\b(?:fail|abandon) ([a-z_]+)", text)}

@@ -74,3 +74,12 @@ def test_an_old_log_claims_nothing() -> None:
     late = f"node 1 {TIME.replace('23:10', '22:10')}"
     made = claims({"h1": said("vm", nodes="1"), "h2": {"node_names": "vm", "held": late}}, [])
     assert made.refused("h1", node("vm")) == ""
+
+
+def test_one_machine_under_two_addresses_may_give_up_a_node_twice() -> None:
+    """Its one worker is found through both; another machine's word, or that of a living worker, still counts."""
+    addresses = {"stored": ["vm", "root@vm:22"], "vm": "vm", "root_vm_22": "root@VM:22"}
+    gone = claims({"vm": said("vm", nodes="1"), "root_vm_22": said("vm", nodes="1")}, **addresses)  # type: ignore[arg-type]
+    assert gone.refused("vm", node("vm")) == gone.refused("root_vm_22", node("vm")) == ""
+    held = claims({"vm": said("vm", nodes="1"), "root_vm_22": said("vm", held="1")}, **addresses)  # type: ignore[arg-type]
+    assert "claimed by root_vm_22 as well" in held.refused("vm", node("vm"))

@@ -135,7 +135,7 @@ def test_one_bad_result_does_not_hold_back_the_others() -> None:
     )
     outbox = Outbox(script, SETTING, 5)  # type: ignore[arg-type]  # speaks like the Api
     for job_id in (1, 2, 3):
-        outbox.add({"id": job_id}, 4, "terminated", 60.0, {})
+        outbox.add({"id": job_id}, 4, "canceled", 60.0, {})
     with pytest.raises(UnavailableError):
         outbox.deliver()
     assert len(outbox) == 3

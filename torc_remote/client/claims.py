@@ -26,7 +26,15 @@ class Claim:
 
     def names(self, node: Json) -> bool:
         """Whether this node is said to be one of the host's, gone or not."""
-        return any(named.node_id == node["id"] and named.fits(node) for named in (*self.gone, *self.held))
+        return _among(self.gone, node) or _among(self.held, node)
+
+    def gives_up(self, node: Json) -> bool:
+        """Whether this node is said to be one of the host's and its worker gone."""
+        return _among(self.gone, node) and not _among(self.held, node)
+
+
+def _among(nodes: Iterable[NamedNode], node: Json) -> bool:
+    return any(named.node_id == node["id"] and named.fits(node) for named in nodes)
 
 
 def read_claim(answer: Mapping[str, Any]) -> Claim:
@@ -41,23 +49,34 @@ def read_claim(answer: Mapping[str, Any]) -> Claim:
 @dataclass(frozen=True)
 class Claims:
     """The claims of the hosts of a play by inventory name, and the names that its hosts and the other workers of the
-    workflow have as addresses."""
+    workflow have as addresses. ``machines``: the host in each stored address, empty where there is none."""
 
     by_host: Mapping[str, Claim]
     own: Mapping[str, frozenset[str]]
+    machines: Mapping[str, str]
     workers: frozenset[str]
 
     def refused(self, host: str, node: Json) -> str:
         """Why the host is not believed that this node was its worker's; empty when it is."""
         if reason := self.foreign(host, node["hostname"]):
             return f"compute node {node['id']} {reason}"
-        others = [other for other, claim in self.by_host.items() if other != host and claim.names(node)]
+        others = [
+            other
+            for other, claim in self.by_host.items()
+            if other != host
+            and claim.names(node)
+            and not (self._are_one(host, other) and claim.gives_up(node))
+        ]
         if not others:
             return ""
         return (
             f"compute node {node['id']} is claimed by {', '.join(others)} as well, so it was left as it is. "
             "If both are one machine, use --limit to name it once"
         )
+
+    def _are_one(self, host: str, other: str) -> bool:
+        """Whether the workflow has one machine under two addresses, by the host's name in them."""
+        return self.machines[host] == self.machines[other] != ""
 
     def foreign(self, host: str, name: str) -> str:
         """Why a node of this name is not the host's; empty when it can be."""
@@ -70,9 +89,18 @@ class Claims:
 def make_claims(
     by_host: Mapping[str, Claim], addresses: Mapping[str, Iterable[str]], stored: Iterable[str]
 ) -> Claims:
-    """``addresses``: by inventory name, what else a host is called; ``stored``: the workflow's workers."""
+    """``addresses``: by inventory name, what else a host is called, first the stored address; ``stored``: the
+    workflow's workers."""
     own = {host: frozenset().union(*map(_names, (host, *addresses[host]))) for host in by_host}
-    return Claims(by_host, own, frozenset().union(*map(_names, stored)))
+    machines = {host: _machine(next(iter(addresses[host]), "")) for host in by_host}
+    return Claims(by_host, own, machines, frozenset().union(*map(_names, stored)))
+
+
+def _machine(stored: str) -> str:
+    try:
+        return parse_worker(stored).host_key
+    except TorcError:
+        return ""
 
 
 def _names(address: str) -> frozenset[str]:
