@@ -200,6 +200,7 @@ STATES: dict[str, tuple[str, ...]] = {
     "stopped": (),
     "unchanged": (),
     "uncollected": (),
+    "unknown": (),
     "unregistered": ("pid",),
 }
 

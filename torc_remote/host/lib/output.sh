@@ -125,7 +125,7 @@ live_worker() {
     live_machine=${live_dir%/*} live_machine=${live_machine##*/}
     if [ "$live_machine" != "$machine" ]; then
       printf 'PID %s on %s\n' "$r_pid" "$live_machine"
-    elif know_boot && [ "$r_boot" = "$boot" ] && alive "$r_pid" "$r_start"; then
+    elif know_host && ! recorded_here || [ "$r_boot" = "$boot" ] && alive "$r_pid" "$r_start"; then
       printf 'PID %s\n' "$r_pid"
     fi
   done

@@ -8,6 +8,7 @@ unset _torc_ca_pem
 
 already_running() {
   identify "$workflow" "$keys" "$output_dir"
+  refuse_unknown
   case $found in
   running)
     emit_worker
@@ -114,12 +115,12 @@ prepare_log() {
 # The launch's ticket, which holds the record's beginning.
 prepare_record() {
   [ "$exit_code" = 0 ] || keep_nodes || fail failed "cannot write $dir/lost (is the disk full?)"
-  know_boot
+  know_host
   launch=$$-$(now)
   {
     mkdir "$dir/ticket.$launch.new" &&
       {
-        record_line boot "$boot" && record_line machine "$machine" && record_line version "$version" &&
+        record_line boot "$boot" && record_line place "$host_id" && record_line machine "$machine" && record_line version "$version" &&
           record_line executable "$torc" && record_line output "$output" && record_line log "$log" &&
           record_line offset "$offset" && record_line since "$(now)" && record_line by "$started_by"
       } >"$dir/ticket.$launch.new/record"

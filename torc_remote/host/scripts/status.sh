@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 # status.sh WORKFLOW KEYS OUTPUT_DIR: is the worker running? Changes nothing.
 identify "$1" "$2" "$3"
+refuse_unknown
 case $found in
 running)
   emit_worker
