@@ -93,7 +93,8 @@ time, and the jobs that went down with the worker are ready again."""
     kill_session(pid)
     with canary() as foreign:
         edit(
-            record(fleet.home("sandbox1"), number), pid=foreign, start=stat(foreign)[19], boot="another-boot"
+            record(fleet.home("sandbox1"), number),
+            **{"pid": foreign, "start": stat(foreign)[19], "boot": "another-boot", "since": 1_000_000_000},
         )
         stop_after_reboot(fleet, number, "sandbox1")
         assert states(fleet, "run", number) == {"sandbox1": "registered"}

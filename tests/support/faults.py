@@ -26,9 +26,10 @@ def record(home: Path, workflow: int) -> Path:
 
 
 def edit(path: Path, **values: object) -> None:
-    """Replace values in a record."""
+    """Replace values in a record, or leave out those that are None."""
     lines = [line.partition("=") for line in path.read_text().splitlines()]
-    path.write_text("".join(f"{key}={values.get(key, value)}\n" for key, _, value in lines))
+    kept = [(key, values.get(key, value)) for key, _, value in lines]
+    path.write_text("".join(f"{key}={value}\n" for key, value in kept if value is not None))
 
 
 def alive(pid: int) -> bool:

@@ -70,7 +70,8 @@ class ScriptHost:
     """A home directory and what the host's scripts find around them.
 
     ``shell`` is what /bin/sh is: for root really, in a mount namespace, else only for the script itself. ``path``
-    is the search path, ``edits`` are replacements in the scripts' text. ``account`` is what login files export,
+    is the search path, ``edits`` are replacements in the scripts' text. ``spaces`` are unshare's options for more
+    namespaces and ``inside`` what a root shell does in them first. ``account`` is what login files export,
     ``login_shell`` the shell that they put in place of /bin/sh.
     """
 
@@ -81,6 +82,8 @@ class ScriptHost:
     meeting: Meeting = field(init=False)
     account: Mapping[str, str] = field(default_factory=dict)
     login_shell: str = ""
+    spaces: Sequence[str] = ()
+    inside: str = ":"
 
     def run(
         self, script: str, *arguments: str, environment: Mapping[str, str] | None = None
@@ -153,9 +156,18 @@ class ScriptHost:
         if os.geteuid() == 0:
             mount = f'mount --bind {shlex.quote(shell)} "$(readlink -f /bin/sh)"'
             started = [shutil.which(self.login_shell) or "/bin/sh", "-s"]
-            switch = f"{mount} && exec {shlex.join(['env', *exported, *started])}"
+            switch = f"{self.inside} && {mount} && exec {shlex.join(['env', *exported, *started])}"
             environment = ["env", "-i", f"HOME={self.home}"]
-            return [*environment, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "unshare", "-m", "sh", "-c", switch]
+            return [
+                *environment,
+                "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+                "unshare",
+                "-m",
+                *self.spaces,
+                "sh",
+                "-c",
+                switch,
+            ]
         if self.login_shell:
             return ["env", *exported, self.login_shell, "-s"]
         return ["env", *exported, "-a", "sh", shell, "-s"]

@@ -204,6 +204,7 @@ STATES: dict[str, tuple[str, ...]] = {
     "stopped": (),
     "unchanged": (),
     "uncollected": (),
+    "unknown": (),
     "unregistered": ("pid",),
 }
 

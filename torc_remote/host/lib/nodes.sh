@@ -52,7 +52,8 @@ emit_held_nodes() {
 
 emit_known_nodes() {
   [ -n "$nodes$held" ] || return 0
-  emit node_names "$name $(uname -n)"
+  n_dir=${dir%/*}
+  emit node_names "$name $(uname -n) ${n_dir##*/}"
   [ -z "$nodes" ] || emit nodes "$nodes"
   [ -z "$held" ] || emit held "$held"
   [ -z "$asked" ] || emit asked 1

@@ -146,7 +146,7 @@ live_workers() {
     live_id=${live_dir##*/} live_key=${live_dir##*-}
     if [ "$live_machine" != "$machine" ]; then
       printf '%s %s PID %s on %s\n' "${live_id%-*}" "$live_key" "$r_pid" "$live_machine"
-    elif know_boot && [ "$r_boot" = "$boot" ] && alive "$r_pid" "$r_start"; then
+    elif know_host && ! recorded_here || [ "$r_boot" = "$boot" ] && alive "$r_pid" "$r_start"; then
       printf '%s %s PID %s\n' "${live_id%-*}" "$live_key" "$r_pid"
     fi
   done

@@ -16,7 +16,7 @@ nl='
 library_home=$(cd "${HOME:-/}" 2>/dev/null && pwd -P) || library_home=
 state_home=${XDG_STATE_HOME:-$library_home/.local/state}/torc-remote
 proc=/proc
-boot='' machine='' host_id=''
+machine=''
 
 # --- answers -------------------------------------------------------------------------------------------------
 
@@ -104,26 +104,6 @@ absolute() {
 }
 
 # --- processes -----------------------------------------------------------------------------------------------
-
-# know_boot: sets `boot`, which differs after each start of the machine; empty where nothing tells, which is no failure
-know_boot() {
-  [ -z "$boot" ] || return 0
-  if [ -r "$proc/sys/kernel/random/boot_id" ]; then
-    read -r boot <"$proc/sys/kernel/random/boot_id"
-  else
-    # boottime moves with the clock
-    boot=$(sysctl -n kern.bootsessionuuid 2>/dev/null || sysctl -n kern.boot_id 2>/dev/null || who -b 2>/dev/null)
-    [ -n "$boot" ] || boot=$(sysctl -n kern.boottime 2>/dev/null) || :
-  fi
-}
-
-# know_host: sets `host_id`, which differs between machines and between containers, where a process's number means another
-know_host() {
-  [ -z "$host_id" ] || return 0
-  know_boot
-  [ ! -r /etc/machine-id ] || read -r host_id </etc/machine-id || :
-  host_id=$host_id.$(readlink "$proc/self/ns/pid" 2>/dev/null | tr -cd 0-9)
-}
 
 # inspect PID: sets p_state, p_parent, p_session and p_start; fails where there is no such process.
 # The name in /proc/PID/stat may hold anything, even a newline: what counts stands behind the last parenthesis.
@@ -222,6 +202,7 @@ locate() {
   if [ -n "$old_key" ] && [ ! -d "$dir" ] && [ -d "$state_home/$machine/$1-$old_key" ] && ! predates "$state_home/$machine/$1-$old_key/record"; then
     key=$old_key dir=$state_home/$machine/$1-$old_key
   fi
+  [ -d "$dir" ] || locate_renamed "$1"
 }
 
 # predates RECORD: was that worker started before the workflow was made, so that it is an earlier database's? The key
@@ -242,10 +223,11 @@ were started here. Name the one that you mean as torc_workflow_key: $key" ;;
   key=${key:-unknown}
 }
 
-# load_record FILE: sets r_pid, r_start, r_boot, r_session, r_version, r_output, r_log, r_offset, r_since, r_run,
-# r_native; fails where the file is missing or names no process
+# load_record FILE: sets r_pid, r_start, r_boot, r_place (empty in records of earlier versions), r_session, r_version,
+# r_output, r_log, r_offset, r_since, r_run, r_native; fails where the file is missing or names no process
 load_record() {
-  r_pid='' r_start='' r_boot='' r_session='' r_version='' r_output='' r_log='' r_offset=0 r_since='' r_run='' r_native=''
+  r_pid='' r_start='' r_boot='' r_place='' r_session='' r_version='' r_output='' r_log='' r_offset=0 r_since='' r_run=''
+  r_native=''
   [ -r "$1" ] || return 1
   while IFS= read -r r_line; do
     r_value=${r_line#*=}
@@ -253,6 +235,7 @@ load_record() {
     pid=*) r_pid=$r_value ;;
     start=*) r_start=$r_value ;;
     boot=*) r_boot=$r_value ;;
+    place=*) r_place=$r_value ;;
     session=*) r_session=$r_value ;;
     version=*) r_version=$r_value ;;
     output=*) r_output=${r_output:+$r_output$nl}$r_value ;;
@@ -272,13 +255,15 @@ record_line() { print_lines "$1=" "$2"; }
 #   running   the recorded process lives and is proven to be it
 #   exited    it has ended; exit_code is empty where nobody saw the end
 #   stale     its number belongs to another process now, or the machine was booted since; or it is not recorded yet
+#   unknown   it was recorded where its number means another process: on another machine or in another container of this
+#             name, which shares the home. It may live there
 #   none      there is no record
 identify() {
   locate "$1" "$2"
   found=none exit_code='' r_output='' r_session=0
   [ ! -e "$dir/record" ] || identify_recorded
   case $found:$exit_code in
-  running:* | exited:?*) return 0 ;;
+  running:* | exited:?* | unknown:*) return 0 ;;
   esac
   identify_unrecorded "$1" || identify_launched || [ "$found" != none ] || identify_native "$1" "$3"
 }
@@ -294,9 +279,13 @@ identify_recorded() {
     return
   fi
   [ ! -r "$dir/exit.$r_pid" ] || read -r exit_code <"$dir/exit.$r_pid" || :
+  know_host
   if [ -n "$exit_code" ]; then
     found=exited
-  elif know_boot && [ "$r_boot" != "$boot" ]; then
+  elif ! recorded_here; then
+    found=unknown unknown_reason="whether the worker runs is unknown: it was started on another machine or in another \
+container that has this name and home (PID $r_pid there)"
+  elif [ "$r_boot" != "$boot" ]; then
     found=stale stale_reason="the machine was rebooted since it was started"
   elif alive "$r_pid" "$r_start"; then
     found=running

@@ -125,6 +125,7 @@ if lock; then
 fi
 there=1
 locate_output "$workflow" "$keys" "$output_dir" || there=0
+refuse_unknown
 [ "$found" != running ] || emit_held_nodes
 if [ "$there" = 1 ]; then
   guard_output

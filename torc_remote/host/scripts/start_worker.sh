@@ -9,6 +9,7 @@ unset _torc_ca_pem
 
 already_running() {
   identify "$workflow" "$keys" "$output_dir"
+  refuse_unknown
   case $found in
   running)
     ! is_foreign "$known" || fail foreign "$(foreign_worker). Stop it from there first"
@@ -143,12 +144,12 @@ prepare_log() {
 # of the record
 prepare_record() {
   [ "$exit_code" = 0 ] || keep_nodes || fail failed "cannot write $dir/lost (is the disk full?)"
-  know_boot
+  know_host
   launch=$$-$(now)
   {
     mkdir "$dir/ticket.$launch.new" &&
       {
-        record_line boot "$boot" && record_line machine "$machine" && record_line version "$version" &&
+        record_line boot "$boot" && record_line place "$host_id" && record_line machine "$machine" && record_line version "$version" &&
           record_line executable "$torc" && record_line output "$output" && record_line log "$log" &&
           record_line offset "$offset" && record_line since "$(now)" && record_line by "$started_by" &&
           record_line run "$present_run"

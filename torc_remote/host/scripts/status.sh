@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 # status.sh WORKFLOW KEYS KNOWN OUTPUT_DIR: is the worker running? Changes nothing. KNOWN: see is_foreign.
 identify "$1" "$2" "$4"
+refuse_unknown
 if [ "$found" = running ] && is_foreign "$3"; then
   emit_pid
   emit reason "$(foreign_worker)"

@@ -32,6 +32,7 @@ advice='Use --force to end them'
 locate "$1" "$2"
 if lock; then end_launch; fi
 identify "$1" "$2" "$4"
+refuse_unknown
 deadline=$(($(monotonic) + grace))
 case $found in
 none)

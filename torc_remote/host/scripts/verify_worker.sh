@@ -9,6 +9,7 @@ registered() { new_log 2>/dev/null | grep -q 'Starting torc job runner'; }
 
 while :; do
   identify "$1" "$2" "$3"
+  refuse_unknown
   [ "$found" = running ] || break
   age=$(($(now) - ${r_since:-0}))
   [ "$age" -ge 0 ] || age=$patience
