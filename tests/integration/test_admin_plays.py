@@ -169,12 +169,12 @@ def test_limit_and_forks(fleet: SandboxFleet, admin: Admin) -> None:
     played = admin.play("run", number, "--limit", "sandbox2:sandbox3", "-f", "1")
     assert sorted(played.recap) == ["sandbox2", "sandbox3"]
     assert admin.states(number) == ["none", "running", "running"]
-    assert admin.play("stop", number, "--limit", "sandbox3", "-f", "1").changed == {"sandbox3": 1}
+    assert admin.play("stop", number, "--limit", "sandbox3", "-f", "1").changed.keys() == {"sandbox3"}
     assert admin.states(number) == ["none", "running", "exited"]
     nobody = admin.play("stop", number, "--limit", "sandbox9", code=None)
     assert nobody.code != 0
     assert "no hosts to target" in nobody.text
-    assert admin.play("stop", number).changed == {"sandbox2": 1}
+    assert "sandbox2" in admin.play("stop", number).changed
     assert fleet.sandbox.handshakes() == handshakes, "one connection a host for all plays"
 
 
