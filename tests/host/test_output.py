@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import wait_until
 from tests.support.host_scripts import KEY, ScriptHost, script_host
 
 OTHER_KEY = "1700000000999"
@@ -143,3 +144,21 @@ def test_what_stays_is_named_in_order_and_counted(host: ScriptHost) -> None:
     deleted = host.delete()
     assert deleted["kept"].split("\n") == [f"mine{number:02d}" for number in range(1, 11)]
     assert deleted["kept_more"] == "3"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a directory of another user")
+def test_the_end_of_a_worker_is_not_noted_in_a_directory_of_another_user(host: ScriptHost) -> None:
+    """Which somebody who may write to the one above has put in the place of the worker's own."""
+    assert host.start()["state"] == "started"
+    host.verify()
+    output = host.home / "torc_output"
+    output.rename(host.home / "moved")
+    output.mkdir()
+    precious = host.home / "precious"
+    before = (host.home / "moved/.torc-remote").read_text()
+    precious.write_text(before)
+    (output / ".torc-remote").symlink_to(precious)
+    os.chown(output, 12345, 12345)
+    assert host.stop()["state"] == "stopped"
+    wait_until(lambda: not host.pids())
+    assert precious.read_text() == before

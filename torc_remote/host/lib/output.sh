@@ -88,10 +88,12 @@ listing() {
 }
 
 # note_end WORKFLOW: this machine's worker has ended, which its parent may not have lived to say
-note_end() {
-  [ ! -f "$r_output/.torc-remote" ] || [ -z "$(unended "$r_output/.torc-remote" "$1 $key $name")" ] ||
-    printf 'ended %s %s %s\n' "$1" "$key" "$name" >>"$r_output/.torc-remote"
-}
+note_end() (
+  # by now the name may lead to another user's directory
+  cd "$r_output" 2>/dev/null && owned . && [ -f .torc-remote ] && plain_file .torc-remote || exit 0
+  [ -z "$(unended .torc-remote "$1 $key $name")" ] ||
+    printf 'ended %s %s %s\n' "$1" "$key" "$name" >>.torc-remote
+)
 
 # unended MARKER [WORKER]: a line "ID KEY NAME" for each worker (or this one) whose end is not known
 unended() {

@@ -168,7 +168,7 @@ prepare_record() {
 # The mark is in the environment of the worker and of all that it starts, but not in this one's.
 # shellcheck disable=SC2016 # expanded by that shell
 parent='{
-dir=$1 launch=$2 ended=$3 marker=$4; shift 4
+dir=$1 launch=$2 ended=$3 output=$4; shift 4
 trap : HUP INT TERM
 start_of() {
   if [ -r "/proc/$1/stat" ]; then
@@ -196,7 +196,8 @@ while :; do
   [ "$code" -gt 128 ] && kill -0 "$pid" 2>/dev/null || break
 done
 echo "$code" >"$dir/exit.new.$pid" && mv "$dir/exit.new.$pid" "$dir/exit.$pid"
-echo "$ended" >>"$marker"
+# by now the name may lead to the directory of another user
+cd "$output" && [ "$(find . -prune -user "$(id -u)")" = . ] && [ ! -L .torc-remote ] && echo "$ended" >>.torc-remote
 exit 0
 }'
 
@@ -217,7 +218,7 @@ launch() {
   mv "$dir/ticket.$launch.new" "$dir/ticket.$launch" || fail_marked failed "cannot rename $dir/ticket.$launch.new"
   # jobs expect stdin to be /dev/null; the pipe is the program of the parent only
   printf '%s\n' "$torc_account" "$parent" | own_session /bin/sh -s "$dir" "$launch" "ended $workflow $key $name" \
-    "$output/.torc-remote" \
+    "$output" \
     "$torc" run "$workflow" --output-dir "$output" "$@" >>"$log" 2>&1 &
   await_record "$!"
   load_record "$dir/record" || fail_marked failed "the worker could not be recorded in $dir (is the disk full?). \
