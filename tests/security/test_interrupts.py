@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import wait_until
 from tests.support.remote import SandboxFleet
-from torc_remote.sandbox import processes
+from torc_remote import processes
 
 pytestmark = pytest.mark.slow
 
