@@ -101,6 +101,14 @@ def test_a_job_of_which_workers_die_ends(fleet: SandboxFleet) -> None:
     ]
 
 
+def test_run_terminates_a_job_of_which_too_many_workers_have_died(fleet: SandboxFleet) -> None:
+    number = fleet.workflow(chain("touch was-here; sleep 300"), ONE)
+    kill_session(started(fleet, number))
+    said = fleet.torc("remote", "run", number, "-p", 0.5, "--max-attempts", 1).stdout
+    assert ", 1 job of the worker before was terminated (too many workers have died of it)\n" in said
+    assert events(fleet, number) == [("job_terminated", "a", 1, "sandbox1", "died")]
+
+
 def test_a_finished_job_is_finished_although_its_worker_was_stopped(fleet: SandboxFleet) -> None:
     """Only the built-in worker asks a job to end; one that does so well is complete."""
     polite = "trap 'exit 0' TERM; touch was-here; sleep 300 & wait"

@@ -32,5 +32,7 @@ def _read(ctx: click.Context, param: click.Parameter, text: str | None) -> Any:
 
 
 def given_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those among the options that the user gave."""
-    return {name: options[name] for name in DECLARATIONS if options[name] is not None}
+    """Those among a worker's options that the user gave. Raises TypeError for another, which would be lost."""
+    if others := options.keys() - DECLARATIONS.keys():
+        raise TypeError(f"no options of workers: {others}")
+    return {name: value for name, value in options.items() if value is not None}

@@ -97,12 +97,17 @@ def _start(
     skip_version_check: bool,
     executable: str | None,
     worker_url: str | None,
+    max_attempts: int,
     **given: Any,
 ) -> "Report":
     from torc_remote.remote import operations
 
     wanted = operations.RunOptions(
-        given_options(given), executable, worker_url, skip_version_check or app.skip_version_check
+        given_options(given),
+        executable,
+        worker_url,
+        skip_version_check or app.skip_version_check,
+        max_attempts,
     )
     found = configured_workers(app, number, limit)
     if app.format != "json":
