@@ -24,7 +24,6 @@ workers:
 from ansible_collections.torc.remote.plugins.plugin_utils.controller_task import ControllerTask
 from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
 
-from torc_remote.client.play_settings import play_settings
 from torc_remote.errors import TorcError
 
 
@@ -37,11 +36,7 @@ class ActionModule(ControllerTask):
         given = self._value("torc_known_workers")
         if given is not None:
             return {"workers": given}
-        from torc_remote.client.api import TorcClient  # costs 0.1 s, and status is quick
-        from torc_remote.client.registrations import known_workers
-
         try:
-            client = TorcClient(play_settings(self._value))
-            return {"workers": known_workers(client, int(self._value("torc_workflow_id")))}
+            return {"workers": self._ask_known_workers()}
         except TorcError:
             return {"workers": ""}

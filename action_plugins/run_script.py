@@ -96,8 +96,8 @@ class ActionModule(ScriptTask):
         names = args.get("arguments", ())
         known = [f"{args['known']}.workers"] if "known" in args else []
         if changing and self._task.check_mode:
-            words = [*(self._arguments(known) or [""]), *self._arguments(names[:1])]
-            status = self._run_script("status", words, workflow=True)
+            arguments = [*(self._arguments(known) or [""]), *self._arguments(names[:1])]
+            status = self._run_script("status", arguments, workflow=True)
             return status | {"changed": status["state"] in changing}
 
         def run() -> Result:
@@ -111,15 +111,9 @@ class ActionModule(ScriptTask):
 
         answer = run()
         if known and answer.get("state") == "foreign":
-            self._earlier = {**self._earlier, args["known"]: {"workers": self._known_workers()}}
+            self._earlier = {**self._earlier, args["known"]: {"workers": self._ask_known_workers()}}
             answer = run()
         return answer
-
-    def _known_workers(self) -> str:
-        from torc_remote.client.api import TorcClient  # costs 0.1 s, and is hardly ever needed
-        from torc_remote.client.registrations import known_workers
-
-        return known_workers(TorcClient(self._settings()), int(self._value("torc_workflow_id")))
 
     def _arguments(self, names: Iterable[str]) -> list[Any]:
         values = [self._value(name) for name in names]

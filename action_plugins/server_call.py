@@ -64,13 +64,13 @@ from ansible_collections.torc.remote.plugins.plugin_utils.controller_task import
 from ansible_collections.torc.remote.plugins.plugin_utils.play_task import Result
 
 from torc_remote.client.api import Json, TorcClient
-from torc_remote.client.claims import Claim, Claims, make_claims, read_claim
 from torc_remote.client.errors import ApiError
 from torc_remote.client.lifecycle import ensure_runnable, worker_version
 from torc_remote.client.play_settings import play_settings
 from torc_remote.client.registrations import NamedNode, find_nodes
 from torc_remote.client.release import MAX_ATTEMPTS, End, release_compute_node, unassigned_jobs
 from torc_remote.errors import TorcError
+from torc_remote.remote.claims import Claim, Claims, make_claims, read_claim
 from torc_remote.text import printable
 
 
@@ -128,10 +128,8 @@ class ActionModule(ControllerTask):
     def _ends(self, given: Mapping[str, Mapping[str, Any]]) -> dict[str, End]:
         """By host, how its worker ended: where no stop has asked for it, it died."""
         args = self._task.args
-        terminate, most = (
-            bool(boolean(args.get("terminate", False))),
-            int(args.get("max_attempts", MAX_ATTEMPTS)),
-        )
+        terminate = bool(boolean(args.get("terminate", False)))
+        most = int(args.get("max_attempts", MAX_ATTEMPTS))
         return {
             host: End(host, died=not answer.get("asked"), terminate=terminate, max_attempts=most)
             for host, answer in given.items()
@@ -140,7 +138,7 @@ class ActionModule(ControllerTask):
 
 @dataclass(frozen=True)
 class _Release:
-    """What the server is reports of the workers that are gone by what their hosts answered."""
+    """What the server is told of the workers that are gone, by what their hosts answered."""
 
     client: TorcClient
     workflow_id: int
@@ -148,7 +146,7 @@ class _Release:
     ends: Mapping[str, End]
 
     def tell(self, by_host: Mapping[str, Claim], addresses: Mapping[str, Iterable[str]]) -> dict[str, Result]:
-        """By host, what is to be report of it."""
+        """By host, what is to be reported of it."""
         gone = [host for host, claim in by_host.items() if claim.gone or claim.idle]
         if not gone:
             return {}

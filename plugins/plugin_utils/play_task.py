@@ -26,3 +26,12 @@ class PlayTask(ActionBase):
 
     def _flag(self, name: str) -> bool:
         return bool(boolean(self._value(name) or False))
+
+    def _ask_known_workers(self) -> str:
+        """What the server knows of the workflow's workers. Raises TorcError."""
+        from torc_remote.client.api import TorcClient  # costs 0.1 s, and is mostly not needed
+        from torc_remote.client.play_settings import play_settings
+        from torc_remote.client.registrations import known_workers
+
+        client = TorcClient(play_settings(self._value))
+        return known_workers(client, client.get_workflow(int(self._value("torc_workflow_id"))))

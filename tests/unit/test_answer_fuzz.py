@@ -20,9 +20,9 @@ from torc_remote.cli.remote import report as remote_report
 from torc_remote.cli.remote import run as remote_run
 from torc_remote.cli.remote import stop as remote_stop
 from torc_remote.client.api import TorcClient
-from torc_remote.client.claims import make_claims, read_claim
 from torc_remote.client.config import Settings
 from torc_remote.host import answers
+from torc_remote.remote.claims import make_claims, read_claim
 from torc_remote.remote.operations import Fleet, PlayOptions
 from torc_remote.remote.play import HostAnswer
 from torc_remote.remote.report import Report

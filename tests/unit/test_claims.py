@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from torc_remote.client.claims import Claims, make_claims, read_claim
+from torc_remote.remote.claims import Claims, make_claims, read_claim
 
 TIME = "2026-11-22T21:23:10Z"
 

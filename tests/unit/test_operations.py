@@ -19,7 +19,8 @@ WORKERS = ["beta", "alice@alpha:2222", "-oProxyCommand=true", "alpha"]
 @pytest.fixture(autouse=True)
 def known_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no server here to ask."""
-    monkeypatch.setattr(TorcClient, "workflow_key", lambda client, number: "1795000000000")
+    made = {"id": 42, "run_id": 1, "timestamp": "2026-11-18T12:26:40Z"}
+    monkeypatch.setattr(TorcClient, "find_workflow", lambda client, number: made)
     monkeypatch.setattr(operations, "known_workers", lambda client, number: "run 1")
 
 

@@ -64,7 +64,7 @@ def become_native(
 
 
 def load_spec_or_run_native(app: App, file: str, arguments: Sequence[str]) -> "WorkflowSpec":
-    """The spec in ``file`` (- for stdin), or a native torc with ``words`` in our place.
+    """The spec in ``file`` (- for stdin), or a native torc with ``arguments`` in our place.
 
     The latter for a spec that only torc's own server and workers can run, where there are such.
     Raises SpecError.

@@ -92,14 +92,19 @@ class TorcClient:
     def get_workflow(self, workflow_id: int) -> Json:
         return self._get(f"/workflows/{workflow_id}")
 
-    def workflow_key(self, workflow_id: int) -> str:
-        """See the function of this name; empty for a workflow that the server does not know (any more)."""
+    def find_workflow(self, workflow_id: int) -> Json | None:
+        """The workflow; None for one that the server does not know (any more)."""
         try:
-            return workflow_key(self.get_workflow(workflow_id))
+            return self.get_workflow(workflow_id)
         except ApiError as error:
             if error.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-                return ""
+                return None
             raise
+
+    def workflow_key(self, workflow_id: int) -> str:
+        """See the function of this name; empty for a workflow that the server does not know (any more)."""
+        workflow = self.find_workflow(workflow_id)
+        return workflow_key(workflow) if workflow else ""
 
     def delete_workflow(self, workflow_id: int) -> Json:
         return self._object("DELETE", f"/workflows/{workflow_id}")

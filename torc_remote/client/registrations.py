@@ -75,11 +75,10 @@ def parse_nodes(text: str, names: str) -> tuple[list[NamedNode], list[Registrati
     return named, idle
 
 
-def known_workers(client: TorcClient, workflow_id: int) -> str:
+def known_workers(client: TorcClient, workflow: Json) -> str:
     """What the server knows of a workflow's run and compute nodes, as nodes.sh takes it (is_foreign)."""
-    run_id = client.get_workflow(workflow_id)["run_id"]
-    nodes = sorted(client.list_compute_nodes(workflow_id), key=lambda node: int(node["id"]))
-    return "\n".join([f"run {run_id}", *map(_known_node, nodes[-_NEWEST:])])
+    nodes = sorted(client.list_compute_nodes(workflow["id"]), key=lambda node: int(node["id"]))
+    return "\n".join([f"run {workflow['run_id']}", *map(_known_node, nodes[-_NEWEST:])])
 
 
 def _known_node(node: Json) -> str:

@@ -8,6 +8,7 @@ in between is never undone, and no job is lost when we are interrupted, since wh
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from http import HTTPStatus
 
 from torc_remote.client.api import Json, TorcClient
@@ -78,11 +79,9 @@ def release_compute_node(
     unclaimed = [job for job in claimed if job.get("compute_node_id") == node_id]
     if claimed:
         unclaimed += _give_back_claimed(client, workflow_id, node_id)
-    ended = _Ending(client, node, end or End()).of_all(jobs) if jobs else {"ready": [], "terminated": []}
-    changed = bool(ended["ready"] or ended["terminated"] or unclaimed or node.get("is_active"))
-    return ReleasedNode(
-        node_id, str(node["hostname"]), ended["ready"], ended["terminated"], unclaimed, changed
-    )
+    ready, terminated = _Ending(client, node, end or End()).of_all(jobs) if jobs else ([], [])
+    changed = bool(ready or terminated or unclaimed or node.get("is_active"))
+    return ReleasedNode(node_id, str(node["hostname"]), ready, terminated, unclaimed, changed)
 
 
 def unassigned_jobs(client: TorcClient, workflow_id: int) -> int:
@@ -106,24 +105,27 @@ class _Ending:
         self._end = end
         self._workflow_id: int = node["workflow_id"]
         self._run_id: int = client.get_workflow(self._workflow_id)["run_id"]
-        self._deaths = self._read_deaths()
         self._fenced = self._read_fenced()
 
-    def of_all(self, jobs: Iterable[Json]) -> dict[str, list[Json]]:
-        """The jobs by what became of them; one that others have ended meanwhile is in no list."""
-        ended: dict[str, list[Json]] = {"ready": [], "terminated": []}
-        for seen in jobs:
-            if job := self._still_running(seen):
-                end = self._terminate if self._is_to_end(job) else self._requeue
-                if end(job):
-                    ended["terminated" if end == self._terminate else "ready"].append(job)
-        return ended
+    def of_all(self, jobs: Iterable[Json]) -> tuple[list[Json], list[Json]]:
+        """The jobs that are ready again and those that are terminated; what others have ended meanwhile is neither."""
+        ready, terminated = [], []
+        for job in filter(None, map(self._still_running, jobs)):
+            if self._is_to_end(job):
+                if self._terminate(job):
+                    terminated.append(job)
+            elif self._requeue(job):
+                ready.append(job)
+        return ready, terminated
 
     def _is_to_end(self, job: Json) -> bool:
         """Whether the job runs no more. One whose attempt somebody has fenced can't be completed, only run again."""
+        wanted = self._end.terminate or (self._end.died and self._died_often(job))
+        return wanted and (job["id"], _attempt(job)) not in self._fenced
+
+    def _died_often(self, job: Json) -> bool:
         deaths = self._deaths.get(job["id"], set()) | {_attempt(job)}
-        too_many = self._end.died and len(deaths) >= self._end.max_attempts
-        return (self._end.terminate or too_many) and (job["id"], _attempt(job)) not in self._fenced
+        return len(deaths) >= self._end.max_attempts
 
     def _terminate(self, job: Json) -> bool:
         """Complete the job, for good: what depends on it is canceled."""
@@ -189,7 +191,8 @@ class _Ending:
         }
         self._client.create_event(self._workflow_id, data)
 
-    def _read_deaths(self) -> dict[int, set[int]]:
+    @cached_property
+    def _deaths(self) -> dict[int, set[int]]:
         """By job, the attempts of this run whose workers have died."""
         deaths: dict[int, set[int]] = {}
         for event in self._client.list_events(self._workflow_id, category=EVENTS):

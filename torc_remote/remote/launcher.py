@@ -85,7 +85,7 @@ def _end_all(child: int) -> None:
 
     try:
         end_descendants(_CLEANUP_SECONDS)
-    except OSError:  # no process may be started that would look for them; those of the child end with it
+    except OSError:  # no file may be opened to look for them; those of the child end with it
         os.kill(child, signal.SIGKILL)
     shutil.rmtree(os.getcwd(), ignore_errors=True)  # noqa: PTH109 - as above
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torc_remote.client.api import TorcClient
+from torc_remote.client.api import Json, TorcClient, workflow_key
 from torc_remote.client.config import Settings
 from torc_remote.client.lifecycle import ensure_runnable, worker_version
 from torc_remote.client.registrations import known_workers
@@ -97,9 +97,14 @@ class Fleet:
         return self.client.settings
 
     @cached_property
+    def workflow(self) -> Json | None:
+        """As the server has it; None when it does not know it any more."""
+        return self.client.find_workflow(self.workflow_id)
+
+    @cached_property
     def workflow_key(self) -> str:
         """What hosts know the workflow by; empty when the server does not know it any more."""
-        return self.client.workflow_key(self.workflow_id)
+        return workflow_key(self.workflow) if self.workflow else ""
 
     def play(self, operation: str, playbook: str, variables: Mapping[str, Any]) -> Report:
         """Run a playbook on all hosts; its last words on each become the report."""
@@ -119,8 +124,7 @@ class Fleet:
         try:
             answers = run_play(play, self.inventory, self.settings, self.options.process)
         except InterruptedPlayError as error:
-            error.args = (_interrupted(operation, error.answers),)
-            raise
+            raise InterruptedPlayError(error.answers, _interrupted(operation, error.answers)) from None
         report = self.report(operation, answers)
         cut_off = next(iter(answers.values())).cut_off
         if cut_off and not report.failed:
@@ -210,7 +214,7 @@ def run(fleet: Fleet, options: RunOptions, note: Callable[[str], object] = lambd
 def status(fleet: Fleet, output_dir: str | None) -> Report:
     """Ask every host for its worker."""
     # that the play need not ask, nor load what asks
-    known = known_workers(fleet.client, fleet.workflow_id) if fleet.workflow_key else ""
+    known = known_workers(fleet.client, fleet.workflow) if fleet.workflow else ""
     return fleet.play("status", "status", {"torc_output_dir": output_dir, "torc_known_workers": known})
 
 

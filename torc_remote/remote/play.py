@@ -30,8 +30,8 @@ class InterruptedPlayError(TorcError):
 
     exit_code = 130
 
-    def __init__(self, answers: "Mapping[str, HostAnswer]") -> None:
-        super().__init__("Interrupted.")
+    def __init__(self, answers: "Mapping[str, HostAnswer]", message: str = "Interrupted.") -> None:
+        super().__init__(message)
         self.answers = answers
 
 

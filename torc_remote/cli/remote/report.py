@@ -31,8 +31,8 @@ def show(app: App, report: Report, describe: Describe, summary: str, advice: str
         for host in report.hosts:
             mark, text = ("OK", printable(describe(host))) if host.ok else ("FAILED", failure(host))
             say(f"  [{mark}] {host.host}: {text}", err=not host.ok)
-        fit = sum(host.ok and host.state != "absent" for host in report.hosts)
-        click.echo(summary.format(f"{fit}/{len(report.hosts)}"))
+        done = sum(host.ok and host.state != "absent" for host in report.hosts)
+        click.echo(summary.format(f"{done}/{len(report.hosts)}"))
     if advice:
         say(advice, err=True)
     finish(report)

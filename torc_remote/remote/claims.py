@@ -96,18 +96,16 @@ def make_claims(
     return Claims(by_host, own, machines, frozenset().union(*map(_names, stored)))
 
 
-def _machine(stored: str) -> str:
+def _machine(address: str) -> str:
+    """The host of an address; an address that is none may be a name as well."""
     try:
-        return parse_worker(stored).host_key
+        return parse_worker(address).host_key
     except TorcError:
-        return ""
+        return address.casefold()
 
 
 def _names(address: str) -> frozenset[str]:
     """The host of an address as machines call themselves, with the domain and without it."""
-    try:
-        host = parse_worker(address).host_key
-    except TorcError:
-        host = address.casefold()
+    host = _machine(address)
     short = host.split(".")[0]
     return frozenset([host] if short.isdigit() or ":" in host else [host, short])
