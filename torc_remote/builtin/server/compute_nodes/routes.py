@@ -5,7 +5,7 @@ from fastapi.responses import JSONResponse
 
 from torc_remote.builtin.server.access.tokens import register, revoke
 from torc_remote.builtin.server.errors import invalid
-from torc_remote.builtin.server.http.listing import IntQuery, PageQuery, fetch_page
+from torc_remote.builtin.server.http.listing import IntQuery, PageQuery, fetch_of_workflow
 from torc_remote.builtin.server.http.routing import Db, Id, WorkflowQuery, new_router
 from torc_remote.builtin.server.jobs.holders import give_back
 from torc_remote.builtin.server.models import ComputeNodeBody
@@ -35,14 +35,12 @@ def list_compute_nodes(
     scheduled_compute_node_id: IntQuery = None,
 ) -> JSONResponse:
     conditions = {
-        "workflow_id = ?": workflow_id,
         "hostname = ?": hostname,
         "is_active = ?": is_active,
         "json_extract(scheduler, '$.scheduled_compute_node_id') = ?": scheduled_compute_node_id,
     }
     with db.read() as connection:
-        find(connection, "workflow", workflow_id)
-        return JSONResponse(fetch_page(connection, "compute_node", conditions, page))
+        return JSONResponse(fetch_of_workflow(connection, "compute_node", workflow_id, conditions, page))
 
 
 @router.get("/compute_nodes/{node_id}")

@@ -3,7 +3,7 @@
 from fastapi.responses import JSONResponse
 
 from torc_remote.builtin.server.data.records import create_named, update_named
-from torc_remote.builtin.server.http.listing import IntQuery, PageQuery, fetch_page
+from torc_remote.builtin.server.http.listing import IntQuery, PageQuery, fetch_of_workflow
 from torc_remote.builtin.server.http.routing import Db, Id, WorkflowQuery, new_router
 from torc_remote.builtin.server.models import FileBody, FilesBody, UserDataBody, UserDataListBody
 from torc_remote.builtin.server.store.database import find, record
@@ -28,15 +28,13 @@ def list_files(
     is_output: bool | None = None,
 ) -> JSONResponse:
     conditions = {
-        "workflow_id = ?": workflow_id,
         "id IN (SELECT file_id FROM job_file WHERE job_id = ? AND is_output)": produced_by_job_id,
         "name = ?": name,
         "path = ?": path,
         "EXISTS (SELECT 1 FROM job_file WHERE file_id = file.id AND is_output) = ?": is_output,
     }
     with db.read() as connection:
-        find(connection, "workflow", workflow_id)
-        return JSONResponse(fetch_page(connection, "file", conditions, page))
+        return JSONResponse(fetch_of_workflow(connection, "file", workflow_id, conditions, page))
 
 
 @router.get("/files/{file_id}")
@@ -85,15 +83,13 @@ def list_user_data(
     is_ephemeral: bool | None = None,
 ) -> JSONResponse:
     conditions = {
-        "workflow_id = ?": workflow_id,
         "id IN (SELECT user_data_id FROM job_user_data WHERE job_id = ? AND NOT is_output)": consumer_job_id,
         "id IN (SELECT user_data_id FROM job_user_data WHERE job_id = ? AND is_output)": producer_job_id,
         "name = ?": name,
         "is_ephemeral = ?": is_ephemeral,
     }
     with db.read() as connection:
-        find(connection, "workflow", workflow_id)
-        return JSONResponse(fetch_page(connection, "user_data", conditions, page))
+        return JSONResponse(fetch_of_workflow(connection, "user_data", workflow_id, conditions, page))
 
 
 @router.get("/user_data/{user_data_id}")

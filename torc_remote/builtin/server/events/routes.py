@@ -3,7 +3,7 @@
 from fastapi.responses import JSONResponse
 
 from torc_remote.builtin.server.events.records import create_event
-from torc_remote.builtin.server.http.listing import IntQuery, PageQuery, fetch_page
+from torc_remote.builtin.server.http.listing import IntQuery, PageQuery, fetch_of_workflow
 from torc_remote.builtin.server.http.routing import Db, WorkflowQuery, new_router
 from torc_remote.builtin.server.models import EventBody
 from torc_remote.builtin.server.store.database import find
@@ -27,10 +27,8 @@ def list_events(
     after_timestamp: IntQuery = None,
 ) -> JSONResponse:
     conditions = {
-        "workflow_id = ?": workflow_id,
         "json_extract(data, '$.category') = ?": category,
         "timestamp > ?": after_timestamp,
     }
     with db.read() as connection:
-        find(connection, "workflow", workflow_id)
-        return JSONResponse(fetch_page(connection, "event", conditions, page))
+        return JSONResponse(fetch_of_workflow(connection, "event", workflow_id, conditions, page))

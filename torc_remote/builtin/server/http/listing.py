@@ -8,7 +8,7 @@ from fastapi import Depends, Query
 
 from torc_remote.builtin.server.errors import invalid, wrong_state
 from torc_remote.builtin.server.models import INT64_MAX, INT64_MIN
-from torc_remote.builtin.server.store.database import Connection, Record, record
+from torc_remote.builtin.server.store.database import Connection, Record, find, record
 
 MAX_LIMIT = 100_000
 
@@ -61,6 +61,22 @@ def fetch_page(
     select = f"SELECT {source} WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?"
     rows = connection.execute(select, [*given.values(), page.limit, page.offset]).fetchall()
     return page_of([view(row) for row in rows], page.offset, total)
+
+
+def fetch_of_workflow(
+    connection: Connection,
+    table: str,
+    workflow_id: int,
+    conditions: Mapping[str, Any],
+    page: Page,
+    view: Callable[[Any], Record] = record,
+    extra: str = "",
+) -> Record:
+    """As fetch_page, of what belongs to a workflow. Raises the 404 of one that does not exist."""
+    find(connection, "workflow", workflow_id)
+    return fetch_page(
+        connection, table, {f"{table}.workflow_id = ?": workflow_id, **conditions}, page, view, extra
+    )
 
 
 def page_of(items: list[Record], offset: int = 0, total: int = 0) -> Record:

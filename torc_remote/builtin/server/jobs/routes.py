@@ -6,7 +6,7 @@ from fastapi import Path, Query
 from fastapi.responses import JSONResponse
 
 from torc_remote.builtin.server.errors import invalid
-from torc_remote.builtin.server.http.listing import IntQuery, PageQuery, fetch_page
+from torc_remote.builtin.server.http.listing import IntQuery, PageQuery, fetch_of_workflow
 from torc_remote.builtin.server.http.routing import Db, Id, new_router
 from torc_remote.builtin.server.jobs import attempts
 from torc_remote.builtin.server.jobs.claims import claim_fitting, claim_next
@@ -28,7 +28,6 @@ from torc_remote.builtin.server.models import (
     JobStatus,
     ResultBody,
 )
-from torc_remote.builtin.server.store.database import find
 
 router = new_router()
 
@@ -59,7 +58,6 @@ def list_jobs(
     """Filters: `name` and `command` a part of it; `labels` what a worker with these labels would claim."""
     wanted = None if labels is None else label_list(labels)
     conditions = {
-        "workflow_id = ?": workflow_id,
         "status = ?": status,
         "id IN (SELECT job_id FROM job_file WHERE file_id = ? AND NOT is_output)": needs_file_id,
         "id IN (SELECT job_id FROM job_depends_on WHERE depends_on_job_id = ?)": upstream_job_id,
@@ -70,8 +68,7 @@ def list_jobs(
         labels_fit(wanted or "", "?"): wanted,
     }
     with db.read() as connection:
-        find(connection, "workflow", workflow_id)
-        found = fetch_page(connection, "job", conditions, page, job_view)
+        found = fetch_of_workflow(connection, "job", workflow_id, conditions, page, job_view)
         if include_relationships:
             add_relations(connection, found["items"])
     return JSONResponse(found)

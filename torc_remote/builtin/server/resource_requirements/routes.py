@@ -2,7 +2,7 @@
 
 from fastapi.responses import JSONResponse
 
-from torc_remote.builtin.server.http.listing import PageQuery, fetch_page
+from torc_remote.builtin.server.http.listing import PageQuery, fetch_of_workflow
 from torc_remote.builtin.server.http.routing import Db, Id, WorkflowQuery, new_router
 from torc_remote.builtin.server.models import ResourceRequirementsBody
 from torc_remote.builtin.server.resource_requirements.records import create_requirements, requirements_view
@@ -21,11 +21,12 @@ def create_resource_requirements(db: Db, body: ResourceRequirementsBody) -> JSON
 def list_resource_requirements(
     db: Db, page: PageQuery, workflow_id: WorkflowQuery, name: str | None = None
 ) -> JSONResponse:
-    conditions = {"workflow_id = ?": workflow_id, "name = ?": name}
+    conditions = {"name = ?": name}
     with db.read() as connection:
-        find(connection, "workflow", workflow_id)
         return JSONResponse(
-            fetch_page(connection, "resource_requirements", conditions, page, requirements_view)
+            fetch_of_workflow(
+                connection, "resource_requirements", workflow_id, conditions, page, requirements_view
+            )
         )
 
 

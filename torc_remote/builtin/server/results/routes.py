@@ -2,7 +2,7 @@
 
 from fastapi.responses import JSONResponse
 
-from torc_remote.builtin.server.http.listing import IntQuery, PageQuery, fetch_page
+from torc_remote.builtin.server.http.listing import IntQuery, PageQuery, fetch_of_workflow
 from torc_remote.builtin.server.http.routing import Db, Id, WorkflowQuery, new_router
 from torc_remote.builtin.server.jobs.attempts import fence
 from torc_remote.builtin.server.models import JobStatus, ResultBody
@@ -25,7 +25,6 @@ def list_results(
 ) -> JSONResponse:
     """Without `all_runs` only the result of each job's present state."""
     conditions = {
-        "result.workflow_id = ?": workflow_id,
         "result.job_id = ?": job_id,
         "result.run_id = ?": run_id,
         "result.return_code = ?": return_code,
@@ -35,8 +34,9 @@ def list_results(
     }
     with_name = "result.*, job.name AS job_name FROM result JOIN job ON job.id = result.job_id"
     with db.read() as connection:
-        find(connection, "workflow", workflow_id)
-        return JSONResponse(fetch_page(connection, "result", conditions, page, extra=with_name))
+        return JSONResponse(
+            fetch_of_workflow(connection, "result", workflow_id, conditions, page, extra=with_name)
+        )
 
 
 @router.post("/results")
